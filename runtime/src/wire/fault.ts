@@ -4,9 +4,8 @@
 export type FaultCode = "MALFORMED" | "FRAME_TOO_LARGE";
 
 /**
- * These bytes are no frame: the peer's doing. Clauses: FRAME-4, FRAME-5, FRAME-10, FRAME-22.
- *
- * `offset` counts bytes from the start of what was being read: of the stream for a record, of the frame for its content.
+ * These bytes are no frame: the peer's doing. Behind a fault nothing is read any more. Clauses: FRAME-4, FRAME-5,
+ * FRAME-10, FRAME-22.
  */
 export class DecodeFault extends Error {
   override readonly name = "DecodeFault";
@@ -15,6 +14,10 @@ export class DecodeFault extends Error {
     readonly code: FaultCode,
     /** The clause that the bytes break. */
     readonly clause: string,
+    /**
+     * The byte at which it shows, counted from 0: in the stream for a fault of a record, in the frame for a fault of
+     * its content.
+     */
     readonly offset: number,
     message: string,
   ) {
