@@ -87,10 +87,23 @@ export class BinaryReader {
     return low;
   }
 
+  /** The length of a length-delimited value. */
+  length(): number {
+    const start = this.pos;
+    const first = start < this.end ? this.buf[start]! : this.#truncated(start);
+    if (first < 0x80) {
+      this.pos = start + 1;
+      return first;
+    }
+    const [low, high] = this.#varint();
+    if (high !== 0) throw new WireError(start, "FRAME-10", "a length above 32 bits");
+    return low;
+  }
+
   /** The length of a singular message field; `before` is what the message has for it so far. */
   once(before: unknown): number {
     this.refuseTwice(before);
-    return this.uint32();
+    return this.length();
   }
 
   /** Refuses the second occurrence of a singular message field or oneof. */
@@ -177,13 +190,13 @@ export class BinaryReader {
 
   /** A view of the field's bytes, not a copy. */
   bytes(): Uint8Array {
-    const length = this.uint32();
+    const length = this.length();
     const at = this.#take(length);
     return length === 0 ? EMPTY_BYTES : this.buf.subarray(at, at + length);
   }
 
   string(): string {
-    const length = this.uint32();
+    const length = this.length();
     const at = this.#take(length);
     const { buf } = this;
     const end = at + length;
@@ -216,7 +229,7 @@ export class BinaryReader {
         this.#take(8);
         break;
       case 2:
-        this.#take(this.uint32());
+        this.#take(this.length());
         break;
       default:
         this.#take(4);

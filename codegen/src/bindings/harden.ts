@@ -72,6 +72,7 @@ export function harden(source: string, file: string): string {
     /(message\.(\w+) = (?:\{ \$case: "\w+", value: )?\w+\.decode\(reader, reader\.)uint32\(\)\)/g,
     "$1once(message.$2))",
   );
+  text = text.replaceAll(".decode(reader, reader.uint32())", ".decode(reader, reader.length())");
   text = text.replaceAll(
     /^( *)(message\.(\w+) = \{ \$case: "\w+", value: reader\.)/gm,
     "$1reader.refuseTwice(message.$3);\n$1$2",

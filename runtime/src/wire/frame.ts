@@ -69,7 +69,7 @@ export function decodeFrame(frame: Uint8Array): Received {
     if (frame.length === 0) throw new WireError(0, "FRAME-9", "a frame without a body");
     const tag = reader.tag();
     if ((tag & 7) !== 2) throw new WireError(0, "FRAME-9", "a frame whose field is not length-delimited");
-    const length = reader.uint32();
+    const length = reader.length();
     const rest = frame.length - reader.pos;
     if (length > rest) {
       throw new WireError(reader.pos, "FRAME-10", `a length of ${length} where the frame has ${rest} bytes left`);

@@ -1,0 +1,176 @@
+/**
+ * The suite's own reading and writing of frames, on protobufjs reflection. Chapter 2 of the specification.
+ *
+ * protobufjs alone reads two cases of a oneof, merges a message that comes twice, and skips unknown groups; the
+ * structural walk in front of it refuses them, and finds the byte at which a frame goes wrong.
+ */
+import protobuf from "protobufjs";
+import { fromJson, type Json, toJson } from "./json.js";
+import { frameType } from "./protocol.js";
+
+/** Bytes that are refused: the code that the receiver answers with, and the clause that they break. */
+export interface Fault {
+  code: "MALFORMED" | "FRAME_TOO_LARGE";
+  clause: string;
+}
+
+/** What one record comes to. */
+export type StreamEvent = { frame: Json } | { skip: number } | { unsupported: number };
+
+/** What a receiver makes of a stream: what it takes in, and the fault at which it stopped. */
+export interface StreamOutcome {
+  events: StreamEvent[];
+  fault?: Fault;
+  /** The stream ends inside a record: more is to come. */
+  waiting?: true;
+}
+
+class Refusal extends Error {
+  constructor(readonly fault: Fault) {
+    super(fault.clause);
+  }
+}
+
+const malformed = (clause: string) => new Refusal({ code: "MALFORMED", clause });
+
+/** A frame in proto3 JSON as one record. Throws RangeError for what is no frame. */
+export function encodeRecord(frame: Json): Uint8Array {
+  const body = frameType().encode(fromJson(frameType(), frame)).finish();
+  const writer = protobuf.Writer.create().uint32(0x0a).bytes(body);
+  return new Uint8Array(writer.finish());
+}
+
+/**
+ * Reads what arrived on a connection. Each chunk is one read on TCP, and one whole message on WebSocket.
+ *
+ * @param limit The largest frame that is taken, bytes.
+ */
+export function readStream(chunks: readonly Uint8Array[], transport: "tcp" | "websocket", limit: number): StreamOutcome {
+  const outcome: StreamOutcome = { events: [] };
+  try {
+    if (transport === "tcp") {
+      if (!readRecords(Buffer.concat(chunks), limit, outcome.events)) outcome.waiting = true;
+    } else {
+      for (const message of chunks) {
+        if (message.length === 0) throw malformed("FRAME-2");
+        if (!readRecords(message, limit, outcome.events)) throw malformed("FRAME-2");
+      }
+    }
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    outcome.fault = error.fault;
+  }
+  return outcome;
+}
+
+/** True when the bytes end with a record. */
+function readRecords(bytes: Uint8Array, limit: number, events: StreamEvent[]): boolean {
+  let at = 0;
+  while (at < bytes.length) {
+    if (bytes[at] !== 0x0a) throw malformed("FRAME-4");
+    let length = 0;
+    let size = 0;
+    for (;;) {
+      const byte = bytes[at + 1 + size];
+      if (byte === undefined) return false;
+      if (size === 5) throw malformed("FRAME-7");
+      length += (byte & 0x7f) * 128 ** size++;
+      if (byte < 0x80) break;
+    }
+    if (length > limit) throw new Refusal({ code: "FRAME_TOO_LARGE", clause: "FRAME-5" });
+    const start = at + 1 + size;
+    if (start + length > bytes.length) return false;
+    events.push(readFrame(bytes.subarray(start, start + length)));
+    at = start + length;
+  }
+  return true;
+}
+
+function readFrame(bytes: Uint8Array): StreamEvent {
+  const fields = [...walk(bytes, 0, bytes.length)];
+  if (fields.length !== 1 || fields[0]!.wireType !== 2) throw malformed("FRAME-9");
+  const { number } = fields[0]!;
+  const type = frameType();
+  if (!type.fieldsById[number]) return number >= 1000 && number <= 1999 ? { skip: number } : { unsupported: number };
+  check(type, bytes, 0, bytes.length);
+  return { frame: toJson(type, type.decode(bytes)) };
+}
+
+interface RawField {
+  number: number;
+  wireType: number;
+  /** Where the value begins, behind its length, and where it ends. */
+  start: number;
+  end: number;
+}
+
+/** The fields of a message as they stand, without knowing what they mean. */
+function* walk(bytes: Uint8Array, start: number, end: number): Generator<RawField, void, void> {
+  let at = start;
+  const varint = (): bigint => {
+    let value = 0n;
+    for (let size = 0; size < 10; size++) {
+      if (at >= end) throw malformed("FRAME-10");
+      const byte = bytes[at++]!;
+      value |= BigInt(byte & 0x7f) << BigInt(7 * size);
+      if (byte < 0x80) {
+        if (value > 0xffffffffffffffffn) throw malformed("FRAME-10");
+        return value;
+      }
+    }
+    throw malformed("FRAME-10");
+  };
+  while (at < end) {
+    const before = at;
+    const tag = varint();
+    if (at - before > 5 || tag > 0xffffffffn) throw malformed("FRAME-10");
+    const wireType = Number(tag & 7n);
+    const number = Number(tag >> 3n);
+    if (number === 0) throw malformed("FRAME-10");
+    if (wireType === 3 || wireType === 4) throw malformed("FRAME-19");
+    if (wireType > 5) throw malformed("FRAME-10");
+    let from = at;
+    if (wireType === 0) varint();
+    else if (wireType === 2) {
+      const length = Number(varint());
+      from = at;
+      at += length;
+    } else at += wireType === 1 ? 8 : 4;
+    if (at > end) throw malformed("FRAME-10");
+    yield { number, wireType, start: from, end: at };
+  }
+}
+
+/** Checks what protobufjs does not: one of each singular message and oneof, and the same inside of them. */
+function check(type: protobuf.Type, bytes: Uint8Array, start: number, end: number): void {
+  const seen = new Set<unknown>();
+  for (const raw of walk(bytes, start, end)) {
+    const field = type.fieldsById[raw.number];
+    if (!field) continue;
+    field.resolve();
+    const message = field.resolvedType instanceof protobuf.Type ? field.resolvedType : null;
+    const lengthDelimited = message !== null || field.type === "string" || field.type === "bytes";
+    const wireType = lengthDelimited ? 2 : field.type === "fixed32" ? 5 : 0;
+    // With another wire type than its own it is an unknown field (FRAME-12).
+    if (raw.wireType !== wireType) continue;
+    const oneof = field.partOf && !field.partOf.isProto3Optional ? field.partOf : null;
+    const once = oneof ?? (message && !field.repeated ? field : null);
+    if (once) {
+      if (seen.has(once)) throw malformed("FRAME-18");
+      seen.add(once);
+    }
+    if (field.type === "string" && !isUtf8(bytes.subarray(raw.start, raw.end))) throw malformed("FRAME-11");
+    if (message) check(message, bytes, raw.start, raw.end);
+  }
+}
+
+const utf8 = new TextDecoder("utf-8", { fatal: true });
+
+function isUtf8(bytes: Uint8Array): boolean {
+  try {
+    utf8.decode(bytes);
+    return true;
+  } catch {
+    return false;
+  }
+}

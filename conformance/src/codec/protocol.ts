@@ -1,0 +1,38 @@
+/**
+ * The protocol as protobufjs reflects it from proto/. This package reads and writes bytes with it and with nothing of
+ * the runtime, so that each codec can hold the other to account.
+ */
+import { existsSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import Long from "long";
+import protobuf from "protobufjs";
+
+protobuf.util.Long = Long;
+protobuf.configure();
+
+/** The folder that `imwire/v1/frame.proto` is below: beside the package when installed, in the workspace when not. */
+function protoRoot(): string {
+  for (const candidate of ["../../proto", "../../../proto"]) {
+    const folder = fileURLToPath(new URL(candidate, import.meta.url));
+    if (existsSync(`${folder}/imwire/v1/frame.proto`)) return folder;
+  }
+  throw new Error("the proto files of imwire are not beside @imwire/conformance: reinstall the package");
+}
+
+let frame: protobuf.Type | null = null;
+
+/** The type `imwire.v1.Frame`, every type below it resolved. */
+export function frameType(): protobuf.Type {
+  if (frame) return frame;
+  const root = new protobuf.Root();
+  const folder = protoRoot();
+  root.resolvePath = (_origin, target) => `${folder}/${target}`;
+  root.loadSync("imwire/v1/frame.proto", { keepCase: false, alternateCommentMode: true });
+  root.resolveAll();
+  return (frame = root.lookupType("imwire.v1.Frame"));
+}
+
+/** True when a field tells "absent" from "zero": a message, a case of a oneof, or one marked optional. */
+export function hasPresence(field: protobuf.Field): boolean {
+  return !field.repeated && (field.resolvedType instanceof protobuf.Type || field.partOf !== null);
+}
