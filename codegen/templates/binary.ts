@@ -1,19 +1,14 @@
 /**
- * The proto3 wire format: what the generated messages read and write with. No dependency, for Node and browsers.
- *
- * The reader is strict where libraries differ: a nested message cannot reach beyond the one around it, field number 0,
- * groups and the wire types 6 and 7 are refused, strings are valid UTF-8, a singular message or oneof comes once
- * (clauses FRAME-10, FRAME-11, FRAME-18, FRAME-19). The writer keeps one buffer and writes into it front to back.
+ * The protobuf binary encoding, as the generated messages beside this file need it: strict where proto3 leaves room for
+ * two readers to disagree, and without dependencies. Chapter 2 of the imwire specification.
  */
 
-/** The value of an absent `bytes` field. Shared: it has nothing in it that could change. */
-export const EMPTY_BYTES: Uint8Array = new Uint8Array(0);
-
-/** Bytes that are no valid proto3 encoding. `offset` counts from the start of what the reader was given. */
+/** These bytes are no message. The reader that threw it must not be used again. */
 export class WireError extends Error {
   override readonly name = "WireError";
 
   constructor(
+    /** Where it shows in the bytes given to the reader, counted from 0. */
     readonly offset: number,
     /** The clause of the specification that the bytes break. */
     readonly clause: string,
@@ -23,130 +18,125 @@ export class WireError extends Error {
   }
 }
 
-/** Fields that the schema does not know, by tag, each value as it stood behind its tag. */
+/** The value of a `bytes` field that is absent. It has no elements, so one can stand for all. */
+export const EMPTY_BYTES: Uint8Array = new Uint8Array(0);
+
+/** Fields that the schema does not know, by tag; each value as it stood behind its tag. */
 export type UnknownFields = { [tag: number]: Uint8Array[] };
 
-/** How deep messages may be nested: a bound for schemas that contain themselves. */
+/** Messages nested deeper than this are refused, so that hostile bytes cannot exhaust the stack. */
 const DEPTH_MAX = 100;
 
-/** Up to this length a loop over the characters is faster than a call of the platform's encoder (measured). */
-const SHORT_STRING = 48;
+/** One bit for each wire type of proto3: 0 (varint), 1 (64 bits), 2 (length-delimited) and 5 (32 bits). */
+const WIRE_TYPES = 0b100111;
 
-const utf8Encoder = new TextEncoder();
+/** Up to this many bytes, a loop beats the call of a built-in function. */
+const SHORT = 32;
+
+const TWO_32 = 0x1_0000_0000;
 const utf8Decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-const LONE_SURROGATE = /\p{Surrogate}/u;
+const utf8Encoder = new TextEncoder();
+/** With the flag `u`, a surrogate matches only where its partner is missing. */
+const LONE_SURROGATE = /[\ud800-\udfff]/u;
 
-/** Reads one message. Throws {@link WireError}, and nothing else, for bytes that are no message. */
+/**
+ * Reads one message, and the messages inside it.
+ *
+ * `bytes` fields and unknown fields come out as views into the bytes given: whoever keeps them longer copies them.
+ */
 export class BinaryReader {
-  /** Where the next byte is read. */
+  /** The bytes being read. */
+  readonly buf: Uint8Array;
+  /** The next byte to be read. */
   pos = 0;
-  /** The end of the message being read. */
+  /** The end of the message being read: no read goes beyond it. */
   end: number;
-  #depth = 0;
 
-  /** `buf` is not copied: `bytes` fields of the result are views into it, and belong to whoever owns it. */
-  constructor(readonly buf: Uint8Array) {
-    this.end = buf.length;
+  private depth = 0;
+  /** The 64 bits of the varint read last, as two halves. */
+  private low = 0;
+  private high = 0;
+
+  constructor(bytes: Uint8Array) {
+    // A view of a Buffer would be a Buffer again, and equal to no Uint8Array.
+    this.buf =
+      bytes.constructor === Uint8Array ? bytes : new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.end = bytes.length;
   }
 
-  /** Steps into a message of `length` bytes (absent: all there is). Returns the end of the one around it. */
-  enter(length?: number): number {
-    const outer = this.end;
-    if (length !== undefined) {
-      if (length > outer - this.pos) this.#overrun(length);
-      this.end = this.pos + length;
-      if (++this.#depth > DEPTH_MAX) throw new WireError(this.pos, "FRAME-10", `messages nested deeper than ${DEPTH_MAX}`);
-    }
-    return outer;
+  /**
+   * Begins a message of `length` bytes inside the one being read; without a length, everything that is left.
+   * Returns what {@link leave} needs.
+   */
+  enter(length = this.end - this.pos): number {
+    const outerEnd = this.end;
+    if (length > outerEnd - this.pos) throw this.fault(this.pos, "a message is longer than the one around it");
+    if (++this.depth > DEPTH_MAX) throw this.fault(this.pos, `messages are nested deeper than ${DEPTH_MAX}`);
+    this.end = this.pos + length;
+    return outerEnd;
   }
 
-  /** Steps out of a message, back into the one that ends at `outer`. */
-  leave(outer: number): void {
-    this.end = outer;
-    this.#depth--;
+  /** Ends the message begun last. */
+  leave(outerEnd: number): void {
+    this.end = outerEnd;
+    this.depth--;
   }
 
-  /** A field's tag: number and wire type, both lawful. */
+  /** Reads a tag: field number times 8, plus wire type. */
   tag(): number {
     const start = this.pos;
-    if (start >= this.end) this.#truncated(start);
-    let tag = this.buf[start]!;
-    if (tag < 0x80) this.pos = start + 1;
-    else tag = this.#longTag();
-    const wireType = tag & 7;
-    if (tag < 8) throw new WireError(start, "FRAME-10", "a field with the number 0");
-    if (wireType === 3 || wireType === 4) throw new WireError(start, "FRAME-19", "a group");
-    if (wireType > 5) throw new WireError(start, "FRAME-10", `wire type ${wireType} does not exist`);
+    const tag = this.uint32();
+    if (tag < 8) throw this.fault(start, "field number 0");
+    if (((WIRE_TYPES >>> (tag & 7)) & 1) === 0) {
+      const group = (tag & 7) === 3 || (tag & 7) === 4;
+      throw new WireError(start, group ? "FRAME-19" : "FRAME-10", `wire type ${tag & 7} is not one of proto3`);
+    }
+    const size = this.pos - start;
+    if (size > 5 || (size === 5 && this.high !== 0)) throw this.fault(start, "a tag of more than 32 bits");
     return tag;
   }
 
-  #longTag(): number {
-    const start = this.pos;
-    const [low, high] = this.#varint();
-    if (high !== 0 || this.pos - start > 5) throw new WireError(start, "FRAME-10", "a tag above 32 bits");
-    return low;
-  }
-
-  /** The length of a length-delimited value. */
+  /** Reads a length and makes sure that so many bytes are left in the message. */
   length(): number {
     const start = this.pos;
-    const first = start < this.end ? this.buf[start]! : this.#truncated(start);
-    if (first < 0x80) {
-      this.pos = start + 1;
-      return first;
+    const length = this.uint32();
+    if (length > this.end - this.pos || (this.pos - start > 4 && this.high !== 0)) {
+      throw this.fault(start, "a length reaches beyond the message around it");
     }
-    const [low, high] = this.#varint();
-    if (high !== 0) throw new WireError(start, "FRAME-10", "a length above 32 bits");
-    return low;
+    return length;
   }
 
-  /** The length of a singular message field; `before` is what the message has for it so far. */
-  once(before: unknown): number {
-    this.refuseTwice(before);
-    return this.length();
+  /** Passes over a field that the message does not know, and keeps it, so that it is there when the message is written. */
+  unknown(tag: number, fields: UnknownFields = {}): UnknownFields {
+    const start = this.pos;
+    const wireType = tag & 7;
+    if (wireType === 0) this.varint();
+    else if (wireType === 2) this.take(this.length());
+    else this.take(wireType === 1 ? 8 : 4);
+    (fields[tag] ??= []).push(this.buf.subarray(start, this.pos));
+    return fields;
   }
 
-  /** Refuses the second occurrence of a singular message field or oneof. */
-  refuseTwice(before: unknown): void {
-    if (before !== undefined) throw new WireError(this.pos, "FRAME-18", "a singular field, or a oneof, that comes twice");
+  /** Refuses a field, or a second case of a oneof, that may come only once: libraries differ on which one counts. */
+  refuseRepeated(field: number): never {
+    throw new WireError(this.pos, "FRAME-18", `field ${field}, or another case of its oneof, comes a second time`);
   }
 
-  /** The low 32 bits of a varint. */
   uint32(): number {
-    const first = this.pos < this.end ? this.buf[this.pos]! : this.#truncated(this.pos);
-    if (first < 0x80) {
-      this.pos++;
-      return first;
+    const pos = this.pos;
+    if (pos < this.end) {
+      const byte = this.buf[pos]!;
+      if (byte < 0x80) {
+        this.pos = pos + 1;
+        return byte;
+      }
     }
-    return this.#varint()[0];
+    this.varint();
+    return this.low >>> 0;
   }
 
-  /** The low 32 bits of a varint, with sign. */
   int32(): number {
     return this.uint32() | 0;
-  }
-
-  /** A varint as a truth. */
-  bool(): boolean {
-    const [low, high] = this.#varint();
-    return (low | high) !== 0;
-  }
-
-  /** All 64 bits of a varint. */
-  uint64(): bigint {
-    const first = this.pos < this.end ? this.buf[this.pos]! : this.#truncated(this.pos);
-    if (first < 0x80) {
-      this.pos++;
-      return BigInt(first);
-    }
-    const [low, high] = this.#varint();
-    // Below 2^53 a double is exact, and one conversion is cheaper than two and a shift.
-    return high < 0x200000 ? BigInt(high * 0x100000000 + low) : (BigInt(high) << 32n) | BigInt(low);
-  }
-
-  /** All 64 bits of a varint, with sign. */
-  int64(): bigint {
-    return BigInt.asIntN(64, this.uint64());
   }
 
   sint32(): number {
@@ -154,351 +144,389 @@ export class BinaryReader {
     return (value >>> 1) ^ -(value & 1);
   }
 
+  bool(): boolean {
+    this.varint();
+    return (this.low | this.high) !== 0;
+  }
+
+  uint64(): bigint {
+    this.varint();
+    return unsigned(this.low, this.high);
+  }
+
+  int64(): bigint {
+    this.varint();
+    return signed(this.low, this.high);
+  }
+
   sint64(): bigint {
     const value = this.uint64();
-    return BigInt.asIntN(64, (value >> 1n) ^ -(value & 1n));
+    return (value >> 1n) ^ -(value & 1n);
   }
 
   fixed32(): number {
-    const at = this.#take(4);
-    const { buf } = this;
-    return (buf[at]! | (buf[at + 1]! << 8) | (buf[at + 2]! << 16) | (buf[at + 3]! << 24)) >>> 0;
+    return this.sfixed32() >>> 0;
   }
 
   sfixed32(): number {
-    return this.fixed32() | 0;
+    const at = this.take(4);
+    const buf = this.buf;
+    return buf[at]! | (buf[at + 1]! << 8) | (buf[at + 2]! << 16) | (buf[at + 3]! << 24);
   }
 
   fixed64(): bigint {
-    const low = this.fixed32();
-    return (BigInt(this.fixed32()) << 32n) | BigInt(low);
+    const low = this.sfixed32();
+    return unsigned(low, this.sfixed32());
   }
 
   sfixed64(): bigint {
-    return BigInt.asIntN(64, this.fixed64());
+    const low = this.sfixed32();
+    return signed(low, this.sfixed32());
   }
 
   float(): number {
-    const at = this.#take(4);
-    return new DataView(this.buf.buffer, this.buf.byteOffset + at, 4).getFloat32(0, true);
+    return view(this.buf).getFloat32(this.take(4), true);
   }
 
   double(): number {
-    const at = this.#take(8);
-    return new DataView(this.buf.buffer, this.buf.byteOffset + at, 8).getFloat64(0, true);
+    return view(this.buf).getFloat64(this.take(8), true);
   }
 
-  /** A view of the field's bytes, not a copy. */
+  /** Reads a `bytes` value: a view into the bytes given to the reader. */
   bytes(): Uint8Array {
     const length = this.length();
-    const at = this.#take(length);
-    return length === 0 ? EMPTY_BYTES : this.buf.subarray(at, at + length);
+    if (length === 0) return EMPTY_BYTES;
+    const start = this.pos;
+    this.pos = start + length;
+    return this.buf.subarray(start, this.pos);
   }
 
   string(): string {
     const length = this.length();
-    const at = this.#take(length);
-    const { buf } = this;
-    const end = at + length;
-    if (length <= SHORT_STRING) {
+    const start = this.pos;
+    const end = start + length;
+    this.pos = end;
+    if (length <= SHORT) {
+      const buf = this.buf;
       let text = "";
-      let index = at;
-      while (index < end) {
-        const byte = buf[index]!;
+      let at = start;
+      for (; at < end; at++) {
+        const byte = buf[at]!;
         if (byte >= 0x80) break;
         text += String.fromCharCode(byte);
-        index++;
       }
-      if (index === end) return text;
+      if (at === end) return text;
     }
     try {
-      return utf8Decoder.decode(buf.subarray(at, end));
+      return utf8Decoder.decode(this.buf.subarray(start, end));
     } catch {
-      throw new WireError(at, "FRAME-11", "a string that is not valid UTF-8");
+      throw new WireError(start, "FRAME-11", "a string is not valid UTF-8");
     }
   }
 
-  /** Skips a field that the schema does not know, and adds what it skipped to `known`. */
-  unknown(tag: number, known: UnknownFields | undefined): UnknownFields {
-    const start = this.pos;
-    switch (tag & 7) {
-      case 0:
-        this.#varint();
-        break;
-      case 1:
-        this.#take(8);
-        break;
-      case 2:
-        this.#take(this.length());
-        break;
-      default:
-        this.#take(4);
-    }
-    const fields = known ?? {};
-    (fields[tag] ??= []).push(this.buf.subarray(start, this.pos));
-    return fields;
-  }
-
-  /** Both halves of a varint. */
-  #varint(): readonly [number, number] {
-    const { buf, end } = this;
+  /** Reads a varint of up to ten bytes into `low` and `high`. */
+  private varint(): void {
+    const buf = this.buf;
     const start = this.pos;
     let low = 0;
     let high = 0;
-    for (let index = 0; index < 10; index++) {
-      if (start + index >= end) this.#truncated(start);
-      const byte = buf[start + index]!;
+    for (let at = start, shift = 0; at < this.end; at++, shift += 7) {
+      const byte = buf[at]!;
       const bits = byte & 0x7f;
-      if (index < 4) low |= bits << (7 * index);
-      else if (index === 4) {
-        low |= bits << 28;
-        high = bits >>> 4;
-      } else high |= bits << (7 * index - 32);
+      if (shift < 32) low |= bits << shift;
+      if (shift === 28) high = bits >>> 4;
+      else if (shift > 28) high |= bits << (shift - 32);
       if (byte < 0x80) {
-        if (index === 9 && byte > 1) throw new WireError(start, "FRAME-10", "a varint above 64 bits");
-        this.pos = start + index + 1;
-        return [low >>> 0, high >>> 0];
+        if (shift === 63 && byte > 1) throw this.fault(start, "a varint does not fit into 64 bits");
+        this.low = low;
+        this.high = high;
+        this.pos = at + 1;
+        return;
       }
+      if (shift === 63) throw this.fault(start, "a varint is longer than ten bytes");
     }
-    throw new WireError(start, "FRAME-10", "a varint of more than ten bytes");
+    throw this.fault(start, "the message ends inside a varint");
   }
 
-  /** Moves over `length` bytes and returns where they begin. */
-  #take(length: number): number {
-    const at = this.pos;
-    if (length > this.end - at) this.#overrun(length);
-    this.pos = at + length;
-    return at;
+  /** Takes `count` bytes and returns where they start. */
+  private take(count: number): number {
+    const start = this.pos;
+    if (count > this.end - start) throw this.fault(start, "the message ends inside a number");
+    this.pos = start + count;
+    return start;
   }
 
-  #overrun(length: number): never {
-    const left = this.end - this.pos;
-    throw new WireError(this.pos, "FRAME-10", `a length of ${length} where the message around it has ${left} bytes left`);
-  }
-
-  #truncated(at: number): never {
-    throw new WireError(at, "FRAME-10", "the message ends in the middle of a field");
+  private fault(offset: number, message: string): WireError {
+    return new WireError(offset, "FRAME-10", message);
   }
 }
 
 /**
- * Writes messages, one after another, into a buffer that it keeps. Throws RangeError for a number or a string that the
- * wire format cannot hold; after a throw the writer is of no use any more.
+ * Writes one message, and the messages inside it, into one growing buffer.
+ *
+ * A writer may be used again after `finish`. After a throw it holds half a message: drop it.
  */
 export class BinaryWriter {
-  #buf: Uint8Array;
-  #pos = 0;
-  readonly #open: number[] = [];
+  private buf: Uint8Array;
+  private pos = 0;
+  /** For each message begun and not yet ended: where its content starts. */
+  private readonly starts: number[] = [];
 
-  /** `capacity` is the first size of the buffer, bytes; it grows as needed. */
+  /** @param capacity The first size of the buffer, bytes. It grows as needed. */
   constructor(capacity = 256) {
-    this.#buf = new Uint8Array(capacity);
+    this.buf = new Uint8Array(capacity);
   }
 
-  /** The size that the buffer has grown to, bytes. */
+  /** The bytes that the buffer has grown to. */
   get capacity(): number {
-    return this.#buf.length;
+    return this.buf.length;
   }
 
-  /** How many bytes are written. */
-  get length(): number {
-    return this.#pos;
-  }
-
-  /** A copy of what was written; the writer is empty then, and can be used again. */
+  /** Returns what was written, as bytes of the caller's own, and makes the writer empty. */
   finish(): Uint8Array {
-    const bytes = this.#buf.slice(0, this.#pos);
-    this.#pos = 0;
+    if (this.starts.length !== 0) throw new Error("a message was begun with fork and not ended with join");
+    const bytes = this.buf.slice(0, this.pos);
+    this.pos = 0;
     return bytes;
   }
 
-  /** Begins a length-delimited value. One byte is set aside for its length, enough for most. */
+  /** Begins a message inside the one being written. One byte is set aside for its length. */
   fork(): this {
-    this.#open.push(this.#pos);
-    this.#reserve(1);
-    this.#pos++;
+    this.reserve(1);
+    this.starts.push(++this.pos);
     return this;
   }
 
-  /** Ends the value begun last. */
+  /** Ends the message begun last. A message of 128 bytes or more moves up to make room for its length. */
   join(): this {
-    const start = this.#open.pop()!;
-    const length = this.#pos - start - 1;
+    const start = this.starts.pop();
+    if (start === undefined) throw new Error("join without fork");
+    const length = this.pos - start;
     if (length < 0x80) {
-      this.#buf[start] = length;
+      this.buf[start - 1] = length;
       return this;
     }
-    const more = length < 0x4000 ? 1 : length < 0x200000 ? 2 : length < 0x10000000 ? 3 : 4;
-    this.#reserve(more);
-    this.#buf.copyWithin(start + 1 + more, start + 1, this.#pos);
-    const end = this.#pos + more;
-    this.#pos = start;
-    this.uint32(length);
-    this.#pos = end;
+    const extra = varintSize(length) - 1;
+    this.reserve(extra);
+    this.buf.copyWithin(start + extra, start, this.pos);
+    this.pos = start - 1;
+    this.varint(length);
+    this.pos += length;
     return this;
   }
 
-  /** Bytes as they are, without a length. */
-  raw(bytes: Uint8Array): this {
-    this.#reserve(bytes.length);
-    this.#buf.set(bytes, this.#pos);
-    this.#pos += bytes.length;
+  /** Writes a tag: field number times 8, plus wire type. */
+  tag(tag: number): this {
+    this.reserve(5);
+    this.varint(tag);
+    return this;
+  }
+
+  /** Writes bytes as they are. */
+  raw(value: Uint8Array): this {
+    const length = value.length;
+    this.reserve(length);
+    if (length <= SHORT) for (let i = 0; i < length; i++) this.buf[this.pos + i] = value[i]!;
+    else this.buf.set(value, this.pos);
+    this.pos += length;
     return this;
   }
 
   uint32(value: number): this {
-    if (value >>> 0 !== value) throw new RangeError(`${value} is not a uint32`);
-    this.#reserve(5);
-    const buf = this.#buf;
-    let pos = this.#pos;
-    let rest = value;
-    while (rest > 0x7f) {
-      buf[pos++] = (rest & 0x7f) | 0x80;
-      rest >>>= 7;
-    }
-    buf[pos++] = rest;
-    this.#pos = pos;
+    if (value >>> 0 !== value) throw outOfRange("uint32", value);
+    this.reserve(5);
+    this.varint(value);
     return this;
   }
 
   int32(value: number): this {
-    if ((value | 0) !== value) throw new RangeError(`${value} is not an int32`);
-    return value < 0 ? this.uint64(BigInt.asUintN(64, BigInt(value))) : this.uint32(value);
+    if ((value | 0) !== value) throw outOfRange("int32", value);
+    this.reserve(10);
+    if (value >= 0) this.varint(value);
+    else this.varint64(value >>> 0, TWO_32 - 1);
+    return this;
   }
 
   sint32(value: number): this {
-    if ((value | 0) !== value) throw new RangeError(`${value} is not an int32`);
+    if ((value | 0) !== value) throw outOfRange("sint32", value);
     return this.uint32(((value << 1) ^ (value >> 31)) >>> 0);
   }
 
   bool(value: boolean): this {
-    return this.uint32(value ? 1 : 0);
+    this.reserve(1);
+    this.buf[this.pos++] = value ? 1 : 0;
+    return this;
   }
 
   uint64(value: bigint): this {
-    if (BigInt.asUintN(64, value) !== value) throw new RangeError(`${value} is not a uint64`);
-    this.#reserve(10);
-    const buf = this.#buf;
-    let pos = this.#pos;
-    // Numbers are much faster than bigints, and exact up to 2^53; the rest is split in two.
-    let rest = value <= 0x1fffffffffffffn ? Number(value) : -1;
-    if (rest < 0) {
-      let big = value;
-      while (big > 0x1fffffffffffffn) {
-        buf[pos++] = Number(big & 0x7fn) | 0x80;
-        big >>= 7n;
-      }
-      rest = Number(big);
+    if (typeof value !== "bigint") throw outOfRange("uint64", value);
+    this.reserve(10);
+    const number = Number(value);
+    if (number >= 0 && number < TWO_32) this.varint(number);
+    else if (number >= 0 && number <= Number.MAX_SAFE_INTEGER) {
+      this.varint64(number >>> 0, Math.floor(number / TWO_32));
+    } else {
+      if (BigInt.asUintN(64, value) !== value) throw outOfRange("uint64", value);
+      this.varint64(lowHalf(value), highHalf(value));
     }
-    while (rest > 0x7fffffff) {
-      buf[pos++] = (rest % 0x80) | 0x80;
-      rest = Math.floor(rest / 0x80);
-    }
-    while (rest > 0x7f) {
-      buf[pos++] = (rest & 0x7f) | 0x80;
-      rest >>>= 7;
-    }
-    buf[pos++] = rest;
-    this.#pos = pos;
     return this;
   }
 
   int64(value: bigint): this {
-    if (BigInt.asIntN(64, value) !== value) throw new RangeError(`${value} is not an int64`);
+    if (typeof value !== "bigint" || BigInt.asIntN(64, value) !== value) throw outOfRange("int64", value);
     return this.uint64(BigInt.asUintN(64, value));
   }
 
   sint64(value: bigint): this {
-    if (BigInt.asIntN(64, value) !== value) throw new RangeError(`${value} is not an int64`);
+    if (typeof value !== "bigint" || BigInt.asIntN(64, value) !== value) throw outOfRange("sint64", value);
     return this.uint64(BigInt.asUintN(64, (value << 1n) ^ (value >> 63n)));
   }
 
   fixed32(value: number): this {
-    if (value >>> 0 !== value) throw new RangeError(`${value} is not a uint32`);
-    this.#reserve(4);
-    const buf = this.#buf;
-    const pos = this.#pos;
-    buf[pos] = value;
-    buf[pos + 1] = value >>> 8;
-    buf[pos + 2] = value >>> 16;
-    buf[pos + 3] = value >>> 24;
-    this.#pos = pos + 4;
-    return this;
+    if (value >>> 0 !== value) throw outOfRange("fixed32", value);
+    return this.four(value);
   }
 
   sfixed32(value: number): this {
-    if ((value | 0) !== value) throw new RangeError(`${value} is not an int32`);
-    return this.fixed32(value >>> 0);
+    if ((value | 0) !== value) throw outOfRange("sfixed32", value);
+    return this.four(value);
   }
 
   fixed64(value: bigint): this {
-    if (BigInt.asUintN(64, value) !== value) throw new RangeError(`${value} is not a uint64`);
-    return this.fixed32(Number(value & 0xffffffffn)).fixed32(Number(value >> 32n));
+    if (typeof value !== "bigint" || BigInt.asUintN(64, value) !== value) throw outOfRange("fixed64", value);
+    return this.four(lowHalf(value)).four(highHalf(value));
   }
 
   sfixed64(value: bigint): this {
-    if (BigInt.asIntN(64, value) !== value) throw new RangeError(`${value} is not an int64`);
-    return this.fixed64(BigInt.asUintN(64, value));
+    if (typeof value !== "bigint" || BigInt.asIntN(64, value) !== value) throw outOfRange("sfixed64", value);
+    return this.four(lowHalf(value)).four(highHalf(value));
   }
 
   float(value: number): this {
-    this.#reserve(4);
-    new DataView(this.#buf.buffer).setFloat32(this.#pos, value, true);
-    this.#pos += 4;
+    if (Number.isFinite(value) && !Number.isFinite(Math.fround(value))) throw outOfRange("float", value);
+    this.reserve(4);
+    view(this.buf).setFloat32(this.pos, value, true);
+    this.pos += 4;
     return this;
   }
 
   double(value: number): this {
-    this.#reserve(8);
-    new DataView(this.#buf.buffer).setFloat64(this.#pos, value, true);
-    this.#pos += 8;
+    this.reserve(8);
+    view(this.buf).setFloat64(this.pos, value, true);
+    this.pos += 8;
     return this;
   }
 
   bytes(value: Uint8Array): this {
-    const { length } = value;
-    this.uint32(length);
-    this.#reserve(length);
-    const buf = this.#buf;
-    const pos = this.#pos;
-    // For an id of 16 bytes a loop is faster than the call.
-    if (length <= 32) for (let index = 0; index < length; index++) buf[pos + index] = value[index]!;
-    else buf.set(value, pos);
-    this.#pos = pos + length;
+    this.reserve(5);
+    this.varint(value.length);
+    return this.raw(value);
+  }
+
+  /** Writes a string as UTF-8. A surrogate without its partner has no UTF-8 and is refused with a RangeError. */
+  string(value: string): this {
+    const length = value.length;
+    this.reserve(5 + length * 3);
+    const sizeGuess = varintSize(length);
+    const start = this.pos + sizeGuess;
+    const written = this.utf8(value, start);
+    const sizeNeeded = varintSize(written);
+    if (sizeNeeded !== sizeGuess) this.buf.copyWithin(this.pos + sizeNeeded, start, start + written);
+    this.varint(written);
+    this.pos += written;
     return this;
   }
 
-  string(value: string): this {
-    const { length } = value;
-    if (length <= SHORT_STRING) {
-      // One byte for the length is enough for a short ASCII string.
-      this.#reserve(1 + length);
-      const buf = this.#buf;
-      const start = this.#pos + 1;
-      let index = 0;
-      while (index < length) {
-        const unit = value.charCodeAt(index);
+  /** Writes a string at `start`, where there is room, and returns the number of bytes. */
+  private utf8(value: string, start: number): number {
+    const length = value.length;
+    const buf = this.buf;
+    if (length <= SHORT) {
+      let at = 0;
+      for (; at < length; at++) {
+        const unit = value.charCodeAt(at);
         if (unit >= 0x80) break;
-        buf[start + index++] = unit;
+        buf[start + at] = unit;
       }
-      if (index === length) {
-        buf[start - 1] = length;
-        this.#pos = start + length;
-        return this;
-      }
+      if (at === length) return length;
     }
-    if (LONE_SURROGATE.test(value)) throw new RangeError("a string with half of a surrogate pair is not valid UTF-8");
-    this.fork();
-    this.#reserve(length * 3);
-    this.#pos += utf8Encoder.encodeInto(value, this.#buf.subarray(this.#pos)).written;
-    return this.join();
+    if (LONE_SURROGATE.test(value)) throw new RangeError("a string holds half a surrogate pair, which has no UTF-8");
+    return utf8Encoder.encodeInto(value, buf.subarray(start)).written;
   }
 
-  #reserve(more: number): void {
-    const needed = this.#pos + more;
-    if (needed <= this.#buf.length) return;
-    const grown = new Uint8Array(Math.max(needed, this.#buf.length * 2));
-    grown.set(this.#buf.subarray(0, this.#pos));
-    this.#buf = grown;
+  /** Writes an integer from 0 to 2^32-1, where there is room. */
+  private varint(value: number): void {
+    const buf = this.buf;
+    let pos = this.pos;
+    while (value > 0x7f) {
+      buf[pos++] = (value & 0x7f) | 0x80;
+      value >>>= 7;
+    }
+    buf[pos++] = value;
+    this.pos = pos;
   }
+
+  /** Writes 64 bits given as two unsigned halves, where there is room. */
+  private varint64(low: number, high: number): void {
+    const buf = this.buf;
+    while (high > 0) {
+      buf[this.pos++] = (low & 0x7f) | 0x80;
+      low = ((low >>> 7) | (high << 25)) >>> 0;
+      high >>>= 7;
+    }
+    this.varint(low);
+  }
+
+  private four(value: number): this {
+    this.reserve(4);
+    const buf = this.buf;
+    const pos = this.pos;
+    buf[pos] = value;
+    buf[pos + 1] = value >>> 8;
+    buf[pos + 2] = value >>> 16;
+    buf[pos + 3] = value >>> 24;
+    this.pos = pos + 4;
+    return this;
+  }
+
+  /** Makes room for `count` more bytes. */
+  private reserve(count: number): void {
+    const needed = this.pos + count;
+    if (needed <= this.buf.length) return;
+    const grown = new Uint8Array(Math.max(needed, this.buf.length * 2));
+    grown.set(this.buf.subarray(0, this.pos));
+    this.buf = grown;
+  }
+}
+
+function varintSize(value: number): number {
+  if (value < 0x80) return 1;
+  if (value < 0x4000) return 2;
+  if (value < 0x20_0000) return 3;
+  return value < 0x1000_0000 ? 4 : 5;
+}
+
+function unsigned(low: number, high: number): bigint {
+  if (high >= 0 && high < 0x20_0000) return BigInt(high * TWO_32 + (low >>> 0));
+  return (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0);
+}
+
+function signed(low: number, high: number): bigint {
+  return (BigInt(high | 0) << 32n) | BigInt(low >>> 0);
+}
+
+function lowHalf(value: bigint): number {
+  return Number(BigInt.asUintN(32, value));
+}
+
+function highHalf(value: bigint): number {
+  return Number(BigInt.asUintN(32, value >> 32n));
+}
+
+function view(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+function outOfRange(type: string, value: unknown): RangeError {
+  return new RangeError(`${String(value)} is not a value of type ${type}`);
 }

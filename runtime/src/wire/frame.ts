@@ -23,10 +23,14 @@ export const FRAME_BYTES_MAX_BEFORE_WELCOME = 65536;
 const FIRST_OPTIONAL_KIND = 1000;
 const LAST_OPTIONAL_KIND = 1999;
 
-/** A buffer that one large page has grown beyond this is not kept. */
+/** The first buffer of the writer, bytes. */
+const WRITER_BYTES = 4096;
+
+/** A writer that one large page has grown beyond this is not kept, bytes. */
 const WRITER_BYTES_KEPT = 64 * 1024;
 
-let writer = new BinaryWriter(4096);
+/** The writer that the next call takes, so that not every frame needs a buffer of its own. */
+let spare: BinaryWriter | undefined;
 
 /** One frame as a record. See {@link encodeFrames}. */
 export function encodeFrame(body: FrameBody): Uint8Array {
@@ -40,20 +44,17 @@ export function encodeFrame(body: FrameBody): Uint8Array {
  * @throws RangeError when a number or a string has no place in its field: a mistake of the caller.
  */
 export function encodeFrames(bodies: readonly FrameBody[]): Uint8Array {
-  try {
-    for (const body of bodies) {
-      writer.uint32(RECORD_TAG).fork();
-      Frame.encode({ body }, writer);
-      writer.join();
-    }
-    return writer.finish();
-  } catch (error) {
-    // What it was in the middle of would stand in front of the next frame.
-    writer = new BinaryWriter(4096);
-    throw error;
-  } finally {
-    if (writer.capacity > WRITER_BYTES_KEPT) writer = new BinaryWriter(4096);
+  // A throw leaves a frame half written: whoever comes next starts with another writer.
+  const writer = spare ?? new BinaryWriter(WRITER_BYTES);
+  spare = undefined;
+  for (const body of bodies) {
+    writer.tag(RECORD_TAG).fork();
+    Frame.encode({ body }, writer);
+    writer.join();
   }
+  const records = writer.finish();
+  if (writer.capacity <= WRITER_BYTES_KEPT) spare = writer;
+  return records;
 }
 
 /**
@@ -69,12 +70,8 @@ export function decodeFrame(frame: Uint8Array): Received {
     if (frame.length === 0) throw new WireError(0, "FRAME-9", "a frame without a body");
     const tag = reader.tag();
     if ((tag & 7) !== 2) throw new WireError(0, "FRAME-9", "a frame whose field is not length-delimited");
-    const length = reader.length();
-    const rest = frame.length - reader.pos;
-    if (length > rest) {
-      throw new WireError(reader.pos, "FRAME-10", `a length of ${length} where the frame has ${rest} bytes left`);
-    }
-    if (length < rest) throw new WireError(reader.pos + length, "FRAME-9", "a frame with more than one field");
+    const end = reader.length() + reader.pos;
+    if (end < frame.length) throw new WireError(end, "FRAME-9", "a frame with more than one field");
     reader.pos = 0;
     const { body } = Frame.decode(reader);
     if (body !== undefined) return { kind: "known", body };

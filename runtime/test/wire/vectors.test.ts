@@ -10,7 +10,8 @@ const folder = new URL("../../../spec/vectors/", import.meta.url);
 const all = readdirSync(folder)
   .filter((name) => name.endsWith(".json") && name !== "vectors.schema.json")
   .flatMap((name) => (JSON.parse(readFileSync(new URL(name, folder), "utf8")) as VectorFile).vectors);
-const of = <K extends Vector["kind"]>(kind: K) => all.filter((vector) => vector.kind === kind) as Extract<Vector, { kind: K }>[];
+const of = <K extends Vector["kind"]>(kind: K) =>
+  all.filter((vector) => vector.kind === kind) as Extract<Vector, { kind: K }>[];
 
 describe("the runtime's door", () => {
   test.each(of("frame").map((vector) => [vector.id, vector] as const))("%s: bytes to frame and back", (_id, vector) => {
@@ -18,15 +19,25 @@ describe("the runtime's door", () => {
     expect(toHex(encodeFrame(bodyFromJson(vector.frame)))).toBe(vector.hex);
   });
 
-  test.each(of("stream").map((vector) => [vector.id, vector] as const))("%s: what is made of the stream", (_id, vector) => {
-    expect(readThroughTheDoor(vector.chunks.map(fromHex), vector.transport, vector.limit)).toEqual(vector.expect[0]);
-  });
+  test.each(of("stream").map((vector) => [vector.id, vector] as const))(
+    "%s: what is made of the stream",
+    (_id, vector) => {
+      expect(readThroughTheDoor(vector.chunks.map(fromHex), vector.transport, vector.limit)).toEqual(vector.expect[0]);
+    },
+  );
 
   test("FRAME-3: each TCP stream comes to the same in one-byte reads", () => {
     for (const { chunks, transport, limit, expect: outcomes, id } of of("stream")) {
       if (transport !== "tcp") continue;
       const bytes = chunks.flatMap((chunk) => [...fromHex(chunk)]);
-      expect(readThroughTheDoor(bytes.map((byte) => Uint8Array.of(byte)), "tcp", limit), id).toEqual(outcomes[0]);
+      expect(
+        readThroughTheDoor(
+          bytes.map((byte) => Uint8Array.of(byte)),
+          "tcp",
+          limit,
+        ),
+        id,
+      ).toEqual(outcomes[0]);
     }
   });
 
