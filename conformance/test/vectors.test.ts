@@ -9,7 +9,8 @@ import type { StreamVector, Vector, VectorFile } from "../src/vectors/vector.ts"
 const folder = new URL("../../spec/vectors/", import.meta.url);
 const files = readdirSync(folder).filter((name) => name.endsWith(".json") && name !== "vectors.schema.json");
 const all = files.flatMap((name) => (JSON.parse(readFileSync(new URL(name, folder), "utf8")) as VectorFile).vectors);
-const of = <K extends Vector["kind"]>(kind: K) => all.filter((vector) => vector.kind === kind) as Extract<Vector, { kind: K }>[];
+const of = <K extends Vector["kind"]>(kind: K) =>
+  all.filter((vector) => vector.kind === kind) as Extract<Vector, { kind: K }>[];
 
 describe("the vectors as data", () => {
   test("the files are those that are generated, and as they are generated", () => {
@@ -38,16 +39,26 @@ describe("the suite's codec", () => {
     expect(toHex(encodeRecord(vector.frame))).toBe(vector.hex);
   });
 
-  test.each(of("stream").map((vector) => [vector.id, vector] as const))("%s: what is made of the stream", (_id, vector) => {
-    const { chunks, transport, limit, expect: outcomes } = vector satisfies StreamVector;
-    expect(readStream(chunks.map(fromHex), transport, limit)).toEqual(outcomes[0]);
-  });
+  test.each(of("stream").map((vector) => [vector.id, vector] as const))(
+    "%s: what is made of the stream",
+    (_id, vector) => {
+      const { chunks, transport, limit, expect: outcomes } = vector satisfies StreamVector;
+      expect(readStream(chunks.map(fromHex), transport, limit)).toEqual(outcomes[0]);
+    },
+  );
 
   test("FRAME-3: each TCP stream comes to the same in one-byte reads", () => {
     for (const { chunks, transport, limit, expect: outcomes, id } of of("stream")) {
       if (transport !== "tcp") continue;
       const bytes = chunks.flatMap((chunk) => [...fromHex(chunk)]);
-      expect(readStream(bytes.map((byte) => Uint8Array.of(byte)), "tcp", limit), id).toEqual(outcomes[0]);
+      expect(
+        readStream(
+          bytes.map((byte) => Uint8Array.of(byte)),
+          "tcp",
+          limit,
+        ),
+        id,
+      ).toEqual(outcomes[0]);
     }
   });
 });

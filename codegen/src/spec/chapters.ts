@@ -203,7 +203,10 @@ function checkNumbers(clauses: readonly Clause[], problems: Problem[]): void {
       (number) => !numbers.includes(number),
     );
     if (missing.length > 0) {
-      problems.push({ at: file, message: `${prefix} has no number ${missing.join(", ")}: a withdrawn clause keeps its line` });
+      problems.push({
+        at: file,
+        message: `${prefix} has no number ${missing.join(", ")}: a withdrawn clause keeps its line`,
+      });
     }
   }
 }

@@ -45,7 +45,11 @@ export function encodeRecord(frame: Json): Uint8Array {
  *
  * @param limit The largest frame that is taken, bytes.
  */
-export function readStream(chunks: readonly Uint8Array[], transport: "tcp" | "websocket", limit: number): StreamOutcome {
+export function readStream(
+  chunks: readonly Uint8Array[],
+  transport: "tcp" | "websocket",
+  limit: number,
+): StreamOutcome {
   const outcome: StreamOutcome = { events: [] };
   try {
     if (transport === "tcp") {

@@ -38,7 +38,8 @@ function valueFromJson(field: protobuf.Field, value: JsonValue, at: string): unk
   if (resolvedType instanceof protobuf.Type) return fromJson(resolvedType, value as Json, at);
   if (resolvedType instanceof protobuf.Enum) {
     const number = typeof value === "string" ? resolvedType.values[value] : value;
-    if (typeof number !== "number" || (number | 0) !== number) throw new RangeError(`${at}: no such value: ${String(value)}`);
+    if (typeof number !== "number" || (number | 0) !== number)
+      throw new RangeError(`${at}: no such value: ${String(value)}`);
     return number;
   }
   switch (field.type) {

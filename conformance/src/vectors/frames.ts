@@ -49,7 +49,14 @@ const timers = {
 const KINDS: Record<string, { clauses: string[]; full: Json }> = {
   sendReq: {
     clauses: ["SEND-5"],
-    full: { clientMsgId: ID_2, conversation: ANN, contentType: "text/plain", ...BODY, clientTimeMs: TIME, predecessor: ID_1 },
+    full: {
+      clientMsgId: ID_2,
+      conversation: ANN,
+      contentType: "text/plain",
+      ...BODY,
+      clientTimeMs: TIME,
+      predecessor: ID_1,
+    },
   },
   sendAck: {
     clauses: ["SEND-6"],
@@ -237,7 +244,9 @@ function sixtyFourBits(): FrameVector[] {
 }
 
 function edges(): FrameVector[] {
-  const body = (bytes: number): Json => ({ sendReq: { clientMsgId: ID_1, body: base64(new Uint8Array(bytes).fill(0x61)) } });
+  const body = (bytes: number): Json => ({
+    sendReq: { clientMsgId: ID_1, body: base64(new Uint8Array(bytes).fill(0x61)) },
+  });
   const lengths = [1, 127, 128, 16383, 16384];
   const texts: [string, string][] = [
     ["two-byte", "é".repeat(32)],
@@ -252,7 +261,9 @@ function edges(): FrameVector[] {
   ];
   const uint32s = [1, 127, 128, 16383, 16384, 2097151, 2097152, 268435455, 268435456, 2147483648, MAX_32];
   return [
-    ...lengths.map((bytes) => vector(`body-${bytes}`, `A body of ${bytes} bytes.`, ["SEND-25", "FRAME-1"], body(bytes))),
+    ...lengths.map((bytes) =>
+      vector(`body-${bytes}`, `A body of ${bytes} bytes.`, ["SEND-25", "FRAME-1"], body(bytes)),
+    ),
     ...texts.map(([name, value]) =>
       vector(`string-${name}`, `An id in UTF-8: ${name}.`, ["FRAME-11", "DEDUP-17"], {
         readMark: { conversation: { userId: value }, upTo: "1" },
@@ -262,7 +273,9 @@ function edges(): FrameVector[] {
       vector(`uint32-${value}`, `An up_to of ${value}.`, ["ACK-2"], { deliverAck: { upTo: value } }),
     ),
     vector("fixed32-max", "A CRC with all bits set.", ["SEND-15"], { sendReq: { bodyCrc32: MAX_32 } }),
-    vector("fixed32-high-bit", "A CRC with only the highest bit set.", ["SEND-15"], { sendReq: { bodyCrc32: 2147483648 } }),
+    vector("fixed32-high-bit", "A CRC with only the highest bit set.", ["SEND-15"], {
+      sendReq: { bodyCrc32: 2147483648 },
+    }),
     vector("receive-window-absent", "No receive window asked for.", ["CONN-14"], { hello: { versionMin: 1000 } }),
     vector("receive-window-zero", "A receive window of 0, which is not the same as none asked for.", ["PUSH-8"], {
       hello: { versionMin: 1000, receiveWindow: 0 },
@@ -274,7 +287,9 @@ function edges(): FrameVector[] {
       readMark: { conversation: { userId: "" } },
     }),
     vector("conversation-unset", "A conversation without a case.", ["LIM-3"], { readMark: { conversation: {} } }),
-    vector("entry-without-slot", "An entry whose slot is not known here.", ["EVO-5"], { push: { entry: { seq: "1" } } }),
+    vector("entry-without-slot", "An entry whose slot is not known here.", ["EVO-5"], {
+      push: { entry: { seq: "1" } },
+    }),
     vector("tombstone-without-reason", "A tombstone that gives no reason.", ["PULL-15"], {
       push: { entry: { seq: "1", tombstone: {} } },
     }),
@@ -300,7 +315,9 @@ function enums(codes: readonly string[]): FrameVector[] {
     ...each("code", codes, (value) => ({ error: { code: value } }), ["ERR-1"]),
     ...each(
       "retry",
-      ["NEVER", "LATER", "AFTER_PREDECESSOR", "AFTER_RESYNC", "RECONNECT", "REAUTH"].map((name) => `RETRY_CLASS_${name}`),
+      ["NEVER", "LATER", "AFTER_PREDECESSOR", "AFTER_RESYNC", "RECONNECT", "REAUTH"].map(
+        (name) => `RETRY_CLASS_${name}`,
+      ),
       (value) => ({ error: { retry: value } }),
       ["ERR-2"],
     ),
@@ -310,7 +327,9 @@ function enums(codes: readonly string[]): FrameVector[] {
       (value) => ({ sendAck: { clientMsgId: ID_1, conversation: ANN, refused: { fate: value } } }),
       ["SEND-13"],
     ),
-    ...each("scope", ["ERROR_SCOPE_REQUEST", "ERROR_SCOPE_SESSION"], (value) => ({ error: { scope: value } }), ["ERR-5"]),
+    ...each("scope", ["ERROR_SCOPE_REQUEST", "ERROR_SCOPE_SESSION"], (value) => ({ error: { scope: value } }), [
+      "ERR-5",
+    ]),
     ...each(
       "tombstone",
       ["EXPIRED", "RECALLED", "REMOVED", "VOID"].map((name) => `TOMBSTONE_REASON_${name}`),
