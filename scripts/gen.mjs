@@ -1,0 +1,35 @@
+// Writes everything that is generated: bindings, vectors, registry, index, tables and examples. Run by `npm run gen`.
+import { writeFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { writeRuntimeBindings } from "../codegen/dist/bindings/write-runtime.js";
+import { writeSpec } from "../codegen/dist/spec/write.js";
+import { staleVectors, vectorFiles, vectorText } from "../conformance/dist/vectors/files.js";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const vectors = new URL("../spec/vectors/", import.meta.url);
+
+/** Generates, or with `write` false only compares. Returns the paths that were stale. */
+export async function generate(write) {
+  const files = vectorFiles();
+  const stale = staleVectors(vectors).map((name) => `spec/vectors/${name}`);
+  if (write)
+    for (const path of stale) {
+      const name = path.slice("spec/vectors/".length);
+      writeFileSync(new URL(name, vectors), vectorText(files.get(name)));
+    }
+  stale.push(...writeSpec(root, write));
+  stale.push(...(await writeRuntimeBindings(write)));
+  return stale;
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  try {
+    const written = await generate(true);
+    console.log(
+      written.length === 0 ? "gen: everything was fresh" : written.map((path) => `gen: wrote ${path}`).join("\n"),
+    );
+  } catch (error) {
+    console.error(error.message);
+    process.exit(1);
+  }
+}
