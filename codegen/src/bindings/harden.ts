@@ -62,7 +62,7 @@ export function harden(name: string, text: string, binary: string): string {
   edit(
     "names that would clash",
     count(/^export const protobuf/gm),
-    /^export const protobuf\w+ = "[^"]*";\n\n/gm,
+    /^export const protobuf\w+ = "[^"]*";\n+/gm,
     () => "",
   );
   if (messages === 0) return text;
