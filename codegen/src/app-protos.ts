@@ -52,7 +52,9 @@ export function contentMessages({ protoRoots, files }: AppProtos): ContentMessag
   for (const file of files) {
     const root = new protobuf.Root();
     root.resolvePath = (_origin, target) => {
-      return [...protoRoots, WELL_KNOWN].map((folder) => `${folder}/${target}`).find((path) => existsSync(path)) ?? target;
+      return (
+        [...protoRoots, WELL_KNOWN].map((folder) => `${folder}/${target}`).find((path) => existsSync(path)) ?? target
+      );
     };
     root.loadSync(file, { keepCase: true });
     const visit = (space: protobuf.NamespaceBase, path: string[]) => {

@@ -304,7 +304,7 @@ function wireTypeOf(field: protobuf.Field): number {
 const count = (bytes: number) => (bytes === 1 ? "1 byte" : `${bytes.toLocaleString("en-US")} bytes`);
 const camel = (name: string) => name.replace(/_([a-z0-9])/g, (_all, letter: string) => letter.toUpperCase());
 const isDefault = (value: unknown) =>
-  value === 0 || value === "" || value === false || value === "0" || /_UNSPECIFIED$/.test(String(value));
+  value === 0 || value === "" || value === false || value === "0" || String(value).endsWith("_UNSPECIFIED");
 
 function printable(bytes: Uint8Array): string | null {
   if (bytes.length === 0 || bytes.some((byte) => byte < 0x20 || byte > 0x7e)) return null;
