@@ -2,6 +2,7 @@
  * Writes a folder of generated files, all or nothing. A manifest in the folder remembers what was written, so that a
  * later run replaces only files that nobody has touched, and removes those that are no longer generated.
  */
+import { renameSync, rmSync } from "node:fs";
 import { chmod, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { basename, dirname, join, relative, resolve, sep } from "node:path";
 import { UsageError } from "./errors.js";
@@ -29,6 +30,11 @@ export async function writeFolder(folder: string, files: Files): Promise<void> {
   await refuseToOverwrite(target, folder);
   const parent = dirname(target);
   let fresh: string | null = null;
+  const interrupted = () => {
+    if (fresh) rmSync(fresh, { recursive: true, force: true });
+    process.exit(130);
+  };
+  process.once("SIGINT", interrupted).once("SIGTERM", interrupted);
   try {
     await mkdir(parent, { recursive: true });
     fresh = await mkdtemp(join(parent, `.${basename(target)}-`));
@@ -43,10 +49,11 @@ export async function writeFolder(folder: string, files: Files): Promise<void> {
       manifest.files[path] = sha256(content);
     }
     await writeFile(join(fresh, MANIFEST), `${JSON.stringify(manifest, null, 2)}\n`);
-    await swap(fresh, target);
+    swap(fresh, target, (await stat(target).catch(() => null)) !== null);
   } catch (error) {
     throw asUsageError(error, folder);
   } finally {
+    process.off("SIGINT", interrupted).off("SIGTERM", interrupted);
     if (fresh) await rm(fresh, { recursive: true, force: true });
   }
 }
@@ -68,17 +75,17 @@ export async function writeSingle(path: string, content: string | Uint8Array): P
   }
 }
 
-async function swap(fresh: string, target: string): Promise<void> {
+/** In one go: a signal is only heard between two turns of the loop, and so never finds the folder gone. */
+function swap(fresh: string, target: string, exists: boolean): void {
   const old = `${fresh}-old`;
-  const there = await stat(target).catch(() => null);
-  if (there) await rename(target, old);
+  if (exists) renameSync(target, old);
   try {
-    await rename(fresh, target);
+    renameSync(fresh, target);
   } catch (error) {
-    if (there) await rename(old, target);
+    if (exists) renameSync(old, target);
     throw error;
   }
-  await rm(old, { recursive: true, force: true });
+  rmSync(old, { recursive: true, force: true });
 }
 
 async function refuseToOverwrite(target: string, shown: string): Promise<void> {
