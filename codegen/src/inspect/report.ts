@@ -84,7 +84,10 @@ export function reportText(items: readonly Item[], options: ReportOptions): stri
         parts.push(`kind ${record.number} is not known here: it is answered UNSUPPORTED_FRAME (FRAME-15)`);
       else parts.push(dim(JSON.stringify(record.frame)));
     } else if (fault) {
-      parts.push(...annotateLines(stream.bytes, fault.lines, options), red(marked(stream.bytes, fault)));
+      parts.push(
+        ...annotateLines(stream.bytes, fault.lines, options),
+        red(marked(stream.bytes, fault, options.showToken)),
+      );
       parts.push(red(`byte ${fault.offset}: ${fault.message}.`), reaction(fault));
     }
     parts.push("");
@@ -92,15 +95,19 @@ export function reportText(items: readonly Item[], options: ReportOptions): stri
   return parts.join("\n");
 }
 
-/** The bytes around the fault, the one at which it shows in brackets. A token in front of it is not among them. */
-function marked(bytes: Uint8Array, fault: NonNullable<StreamReport["fault"]>): string {
-  const shown = Math.max(...fault.lines.map((line) => line.end), fault.offset - 4, 0);
-  const from = Math.min(shown, fault.offset);
+/** The bytes around the fault, the one at which it shows in brackets. */
+function marked(bytes: Uint8Array, fault: NonNullable<StreamReport["fault"]>, showToken: boolean): string {
+  const from = Math.min(Math.max(...fault.lines.map((line) => line.end), fault.offset - 4, 0), fault.offset);
   const hex = (start: number, end: number) =>
     Buffer.from(bytes.subarray(start, end)).toString("hex").replaceAll(/../g, "$& ");
-  if (fault.offset >= bytes.length) return `${hex(from, bytes.length)}[end]`;
+  const before = hex(from, fault.offset);
+  if (fault.offset >= bytes.length) return `${before}[end]`;
+  // In a frame that carries a token, what stands behind the fault may be the token (SEC-3).
+  const secret = !showToken && fault.lines.some(({ text }) => /^Frame\.(hello|token_refresh) /.test(text));
+  if (secret) return `${before}[**]`;
   const rest = bytes.length > fault.offset + 9 ? "…" : "";
-  return `${hex(from, fault.offset)}[${hex(fault.offset, fault.offset + 1).trim()}] ${hex(fault.offset + 1, fault.offset + 9)}${rest}`;
+  const behind = `${hex(fault.offset + 1, fault.offset + 9)}${rest}`;
+  return `${before}[${hex(fault.offset, fault.offset + 1).trim()}] ${behind}`.trimEnd();
 }
 
 /** The report for a machine. */

@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { annotate } from "../../src/inspect/annotate.ts";
 import { walkStream } from "../../src/inspect/walk.ts";
-import { emptyFolder, gen } from "../run.ts";
+import { emptyFolder, fixture, gen } from "../run.ts";
 
 interface Vector {
   id: string;
@@ -116,6 +116,23 @@ describe("imwire-gen inspect", () => {
     );
   });
 
+  test("the good capture has four frames, one of them from the future; the broken one ends at the byte that is wrong", () => {
+    const good = gen(["inspect", fixture("good-capture.jsonl"), "--json"]);
+    expect(good.status).toBe(0);
+    const { records } = JSON.parse(good.stdout) as { records: { dir: string; kind: string; reaction?: string }[] };
+    expect(records.map(({ dir, kind, reaction }) => `${dir} ${kind ?? reaction}`)).toEqual([
+      "c2s hello",
+      "s2c skip",
+      "c2s send_req",
+      "s2c send_ack",
+    ]);
+    const broken = gen(["inspect", fixture("broken-capture.jsonl")]);
+    expect(broken.status).toBe(1);
+    expect(broken.stdout).toContain("a string that is not valid UTF-8");
+    expect(broken.stdout).toContain("(FRAME-11, FRAME-22)");
+    expect(broken.stdout.match(/send_req/g)).toHaveLength(1);
+  });
+
   test("a broken capture shows what is good, the byte, the clause and the reaction, and exits with 1", () => {
     const { status, stdout } = gen(["inspect", "--hex", `${PING}0a03420508`]);
     expect(status).toBe(1);
@@ -127,7 +144,9 @@ describe("imwire-gen inspect", () => {
 
   test("SEC-3: a token is masked unless it is asked for, also in a broken frame", () => {
     const hello = vectors.find(({ id }) => id === "hello-full")!.hex;
-    for (const hex of [hello, hello.slice(0, -6)]) {
+    const brokenInFront = hello.replace("22056", "22ff6"); // the token's length, so that the token is behind the fault
+    expect(brokenInFront).not.toBe(hello);
+    for (const hex of [hello, hello.slice(0, -6), brokenInFront]) {
       const { stdout } = gen(["inspect", "--hex", hex]);
       expect(stdout).not.toContain("61 2e 62");
       expect(stdout).not.toContain("a.b.c");
