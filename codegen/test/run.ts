@@ -23,7 +23,7 @@ export function gen(args: readonly string[], { cwd = emptyFolder(), input = "" }
 }
 
 /** Compiles a folder of TypeScript as strictly as TypeScript can, with nothing installed beside it. */
-export function compileStrictly(folder: string, files: readonly string[], emit = false): Ran {
+export function compileStrictly(folder: string, files: readonly string[], options: readonly string[]): Ran {
   const tsc = join(workspace, "node_modules", "typescript", "bin", "tsc");
   const strict = [
     "--strict",
@@ -33,10 +33,9 @@ export function compileStrictly(folder: string, files: readonly string[], emit =
     "--noImplicitOverride",
   ];
   const target = ["--ignoreConfig", "--target", "es2022", "--lib", "es2022,dom", "--module", "nodenext"];
-  const { status, stdout, stderr } = spawnSync(
-    process.execPath,
-    [tsc, ...strict, ...target, ...(emit ? ["--outDir", join(folder, "out")] : ["--noEmit"]), ...files],
-    { cwd: folder, encoding: "utf8" },
-  );
+  const { status, stdout, stderr } = spawnSync(process.execPath, [tsc, ...strict, ...target, ...options, ...files], {
+    cwd: folder,
+    encoding: "utf8",
+  });
   return { status, stdout, stderr };
 }

@@ -6,6 +6,7 @@ import { appProtos, contentMessages } from "../../src/app-protos.ts";
 import { contentRegistry } from "../../src/bindings/content.ts";
 import { referencePages } from "../../src/docs.ts";
 import { jsonSchemas } from "../../src/schema.ts";
+import { readChapters } from "../../src/spec/chapters.ts";
 import { emptyFolder, fixture, gen } from "../run.ts";
 
 /** Compares with the file that is known to be right. UPDATE_GOLDEN=1 rewrites it; the diff is reviewed like code. */
@@ -29,6 +30,18 @@ describe("the outputs known to be right", () => {
     const out = join(emptyFolder(), "py");
     expect(gen(["lang", "python", "--out", out])).toMatchObject({ status: 0 });
     golden("liveness_pb2.py.txt", readFileSync(join(out, "imwire", "v1", "liveness_pb2.py"), "utf8"));
+  });
+});
+
+describe("imwire-gen docs", () => {
+  test("every clause that a page links to stands where the link says", () => {
+    const { clauses } = readChapters(new URL("../../../spec", import.meta.url).pathname);
+    const places = new Set(clauses.map(({ id, file }) => `../spec/${file}#${id.toLowerCase()}`));
+    const links = [...referencePages("../spec").values()].flatMap((page) =>
+      [...page.matchAll(/\]\((\.\.\/spec\/[^)]+)\)/g)].map((match) => match[1]!),
+    );
+    expect(links.length).toBeGreaterThan(300);
+    expect(links.filter((link) => !places.has(link))).toEqual([]);
   });
 });
 
