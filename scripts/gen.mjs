@@ -2,21 +2,21 @@
 import { writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { writeRuntimeBindings } from "../codegen/dist/bindings/write-runtime.js";
-import { writeSpec } from "../codegen/dist/spec/write.js";
-import { staleVectors, vectorFiles, vectorText } from "../conformance/dist/vectors/files.js";
+import { writeCodes, writeSpec } from "../codegen/dist/spec/write.js";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const vectors = new URL("../spec/vectors/", import.meta.url);
 
 /** Generates, or with `write` false only compares. Returns the paths that were stale. */
 export async function generate(write) {
+  // In the order in which each is made of the one before: codes, vectors, registry.
+  const stale = writeCodes(root, write);
+  // Imported only now: the vectors read the proto files as they are loaded.
+  const { staleVectors, vectorFiles, vectorText } = await import("../conformance/dist/vectors/files.js");
   const files = vectorFiles();
-  const stale = staleVectors(vectors).map((name) => `spec/vectors/${name}`);
-  if (write)
-    for (const path of stale) {
-      const name = path.slice("spec/vectors/".length);
-      writeFileSync(new URL(name, vectors), vectorText(files.get(name)));
-    }
+  const staleNames = staleVectors(vectors);
+  stale.push(...staleNames.map((name) => `spec/vectors/${name}`));
+  if (write) for (const name of staleNames) writeFileSync(new URL(name, vectors), vectorText(files.get(name)));
   stale.push(...writeSpec(root, write));
   stale.push(...(await writeRuntimeBindings(write)));
   return stale;

@@ -1,4 +1,4 @@
-/** Everything in spec/ and proto/ that is generated from the chapters, the codes and the proto comments. */
+/** What is generated in spec/ and proto/ from the chapters, the codes and the proto comments. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import protobuf from "protobufjs";
@@ -9,6 +9,31 @@ import { codesChapter, codesProto, readCodes } from "./codes.js";
 import { withGeneratedParts } from "./generated-parts.js";
 import { protocolSchema, protoElements } from "./proto-comments.js";
 import { indexText, registryText, requirements, vectorCitations } from "./registry.js";
+
+/** What is put is written, or with `write` false only compared; paths that differ are collected. */
+function writer(workspace: string, write: boolean): { put: (path: string, text: string) => void; stale: string[] } {
+  const stale: string[] = [];
+  const put = (path: string, text: string) => {
+    const file = join(workspace, path);
+    let before: string | null = null;
+    try {
+      before = readFileSync(file, "utf8");
+    } catch {
+      // A missing file is stale.
+    }
+    if (before === text) return;
+    stale.push(path);
+    if (write) writeFileSync(file, text);
+  };
+  return { put, stale };
+}
+
+/** The proto file of the codes. Everything else is generated from proto files, so this comes first. */
+export function writeCodes(workspace: string, write: boolean): string[] {
+  const { put, stale } = writer(workspace, write);
+  put("proto/imwire/v1/codes.proto", codesProto(readCodes(join(workspace, "spec", "codes.yaml"))));
+  return stale;
+}
 
 /**
  * Writes, or with `write` false only compares, the generated files and parts below `workspace`.
@@ -23,21 +48,7 @@ export function writeSpec(workspace: string, write: boolean): string[] {
     throw new Error(chapters.problems.map(({ at, message }) => `spec/${at}: ${message}`).join("\n"));
   }
   const codes = readCodes(join(spec, "codes.yaml"));
-  const stale: string[] = [];
-  const put = (path: string, text: string) => {
-    const file = join(workspace, path);
-    let before: string | null = null;
-    try {
-      before = readFileSync(file, "utf8");
-    } catch {
-      // A missing file is stale.
-    }
-    if (before === text) return;
-    stale.push(path);
-    if (write) writeFileSync(file, text);
-  };
-
-  put("proto/imwire/v1/codes.proto", codesProto(codes));
+  const { put, stale } = writer(workspace, write);
   const schema = protocolSchema();
   const entries = requirements(chapters, protoElements(schema), vectorCitations(join(spec, "vectors")));
   put("spec/requirements.yaml", registryText(entries));

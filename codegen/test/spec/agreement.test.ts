@@ -16,7 +16,7 @@ import {
 import { readChapters } from "../../src/spec/chapters.ts";
 import { protocolSchema, protoElements } from "../../src/spec/proto-comments.ts";
 import { requirements, registryText } from "../../src/spec/registry.ts";
-import { writeSpec } from "../../src/spec/write.ts";
+import { writeCodes, writeSpec } from "../../src/spec/write.ts";
 
 const workspace = new URL("../../../", import.meta.url).pathname;
 const spec = join(workspace, "spec");
@@ -40,7 +40,7 @@ const edit = (file: string, from: string | RegExp, to: string) => {
 
 describe("generated parts", () => {
   test("are fresh as they stand, and a second run writes nothing", () => {
-    expect(writeSpec(workspace, false)).toEqual([]);
+    expect([...writeCodes(workspace, false), ...writeSpec(workspace, false)]).toEqual([]);
   });
 
   test.each([
@@ -72,9 +72,10 @@ describe("generated parts", () => {
   ])("%s, when edited, is stale", (_what, file, from, to, stale) => {
     const folder = copy();
     edit(join(folder, file), from, to);
-    expect(writeSpec(folder, false)).toEqual(stale);
-    expect(writeSpec(folder, true)).toEqual(stale);
-    expect(writeSpec(folder, false)).toEqual([]);
+    const all = (write: boolean) => [...writeCodes(folder, write), ...writeSpec(folder, write)];
+    expect(all(false)).toEqual(stale);
+    expect(all(true)).toEqual(stale);
+    expect(all(false)).toEqual([]);
   });
 
   test("an example that is not JSON is named", () => {
