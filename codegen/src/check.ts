@@ -1,9 +1,8 @@
 /** Are these proto files in good style, and do they still fit what was released? */
-import { cpSync, mkdirSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readdirSync } from "node:fs";
 import { cp, mkdtemp, rm } from "node:fs/promises";
-import { existsSync, readdirSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join, resolve } from "node:path";
+import { join, relative, resolve } from "node:path";
 import { buf, BufError, type Finding } from "./buf.js";
 import { UsageError } from "./errors.js";
 import { protocolRoot } from "./protocol.js";
@@ -59,7 +58,7 @@ export async function checkProtos({ protos, against }: CheckRequest): Promise<Fi
     }
     return findings.map((finding) => {
       const inside = finding.path.replace(/^proto[\\/]/, "");
-      return { ...finding, path: names.get(inside) ?? join(shownRoot(), inside) };
+      return { ...finding, path: names.get(inside) ?? relative(process.cwd(), join(protocolRoot(), inside)) };
     });
   } catch (error) {
     if (error instanceof BufError) throw new UsageError(`the files cannot be compared: ${error.message}`);
@@ -67,10 +66,4 @@ export async function checkProtos({ protos, against }: CheckRequest): Promise<Fi
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
-}
-
-/** The protocol's folder as a person who runs the command would write it. */
-function shownRoot(): string {
-  const root = protocolRoot();
-  return root.startsWith(dirname(process.cwd())) ? "proto" : root;
 }
