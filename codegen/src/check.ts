@@ -48,7 +48,7 @@ export async function checkProtos({ protos, against }: CheckRequest): Promise<Fi
       version: "v2",
       modules: [{ path: "proto" }],
       lint: protos.length > 0 ? APP_RULES : PROTOCOL_RULES,
-      breaking: { use: ["FILE", "WIRE_JSON"] },
+      breaking: { use: ["FILE"] },
     };
     const common = ["--config", JSON.stringify(config)];
     const baseline = against ? resolve(against) : protos.length > 0 ? null : releasedDescriptor();
