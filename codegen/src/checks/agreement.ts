@@ -25,10 +25,9 @@ export function uncitedElements(elements: readonly ProtoElement[]): string[] {
 /** Clause ids in texts that no chapter has, or that are withdrawn. Keys are file names. */
 export function unknownCitations(texts: ReadonlyMap<string, string>, chapters: Chapters): string[] {
   const known = new Map(chapters.clauses.map((clause) => [clause.id, clause]));
-  const prefixes = new Set(chapters.clauses.map(({ id }) => id.split("-")[0]!));
   return [...texts].flatMap(([file, text]) =>
     citedIds(text)
-      .filter((id) => prefixes.has(id.split("-")[0]!) && (!known.has(id) || known.get(id)!.withdrawn))
+      .filter((id) => !known.has(id) || known.get(id)!.withdrawn)
       .map((id) => `${file}: cites ${id}, which ${known.has(id) ? "is withdrawn" : "is no clause"}`),
   );
 }
@@ -144,12 +143,14 @@ const ARROWS: { from: RegExp; allowed: RegExp; rule: string }[] = [
 export function crossedArrows(sources: ReadonlyMap<string, string>): string[] {
   return [...sources].flatMap(([file, text]) => {
     const rules = ARROWS.filter(({ from }) => from.test(file));
-    return [...text.matchAll(/(?:^|\n)(?:import|export)[^;"]*?from "([^"]+)"/g)].flatMap(([, target]) => {
-      const path = target!.startsWith(".") ? join(dirname(file), target!) : target!;
-      return rules
-        .filter(({ allowed }) => !allowed.test(path))
-        .map(({ rule }) => `${file}: imports ${target}: ${rule}`);
-    });
+    return [...text.matchAll(/(?:(?:^|\n)(?:import|export)[^;"]*?from |(?:^|\n)import |\bimport\()"([^"]+)"/g)].flatMap(
+      ([, target]) => {
+        const path = target!.startsWith(".") ? join(dirname(file), target!) : target!;
+        return rules
+          .filter(({ allowed }) => !allowed.test(path))
+          .map(({ rule }) => `${file}: imports ${target}: ${rule}`);
+      },
+    );
   });
 }
 
