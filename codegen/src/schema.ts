@@ -1,6 +1,6 @@
 /** JSON Schema of the protocol's messages in proto3 JSON: for fixtures, captures and tools that check what people write. */
 import protobuf from "protobufjs";
-import { protocolSchema, protocolTypes } from "./spec/proto-comments.js";
+import { camel, protocolSchema, protocolTypes } from "./spec/proto-comments.js";
 
 type Schema = Record<string, unknown>;
 
@@ -18,7 +18,6 @@ const SCALARS: Record<string, Schema> = {
   uint64: { type: "string", pattern: "^(0|[1-9][0-9]{0,19})$" },
 };
 
-const camel = (name: string) => name.replace(/_([a-z0-9])/g, (_all, letter: string) => letter.toUpperCase());
 const oneLine = (comment: string | null) => (comment ?? "").replaceAll("\n", " ");
 
 /** One file for each message and enum, `SendReq.json`; they refer to each other by file. */

@@ -1,4 +1,4 @@
-/** Writes runtime/src/gen: the bindings of the protocol and the table of codes. With `--check` it only compares. */
+/** Writes runtime/src/gen: the bindings of the protocol and the table of codes. */
 import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname, join, relative, sep } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -16,7 +16,7 @@ export async function runtimeBindings(): Promise<Map<string, string>> {
   return files;
 }
 
-/** Makes runtime/src/gen hold just that. Returns the paths that were not as they should be. */
+/** Makes runtime/src/gen hold just that, or with `write` false only compares. Returns the paths that were not as they should be. */
 export async function writeRuntimeBindings(write: boolean): Promise<string[]> {
   const folder = join(workspace, "runtime", "src", "gen");
   const wanted = await runtimeBindings();

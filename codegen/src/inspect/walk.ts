@@ -3,7 +3,7 @@
  * shares nothing with the two codecs but the proto files, and finds the byte at which a stream goes wrong.
  */
 import protobuf from "protobufjs";
-import { protocolSchema } from "../spec/proto-comments.js";
+import { camel, protocolSchema } from "../spec/proto-comments.js";
 
 /** Some bytes and what they are. */
 export interface Line {
@@ -302,7 +302,6 @@ function wireTypeOf(field: protobuf.Field): number {
 }
 
 const count = (bytes: number) => (bytes === 1 ? "1 byte" : `${bytes.toLocaleString("en-US")} bytes`);
-const camel = (name: string) => name.replace(/_([a-z0-9])/g, (_all, letter: string) => letter.toUpperCase());
 const isDefault = (value: unknown) =>
   value === 0 || value === "" || value === false || value === "0" || String(value).endsWith("_UNSPECIFIED");
 

@@ -9,6 +9,10 @@ export interface ProtoElement {
   comment: string;
 }
 
+/** A field's name in proto3 JSON. */
+export const camel = (name: string): string =>
+  name.replace(/_([a-z0-9])/g, (_all, letter: string) => letter.toUpperCase());
+
 /** The protocol, reflected with its comments. */
 export function protocolSchema(): protobuf.Root {
   const root = new protobuf.Root();
