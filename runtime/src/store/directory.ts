@@ -1,0 +1,76 @@
+/** Who belongs to which conversation, and since and until when. Clauses SEC-2, PULL-14. */
+import type { Seq } from "../core/basics.js";
+import { type ConversationKey, directUsers, groupKey } from "../core/server/model.js";
+
+/** The entries of one stay: from the joining to the leaving, both included; `upTo` null while it lasts. */
+export interface Stay {
+  readonly from: Seq;
+  upTo: Seq | null;
+}
+
+const ALWAYS: readonly Stay[] = [{ from: 1n, upTo: null }];
+const NEVER: readonly Stay[] = [];
+
+interface Group {
+  readonly stays: Map<string, Stay[]>;
+  /** Who is a member now; replaced and not changed, so that it can be handed out. */
+  current: readonly string[];
+}
+
+export class Directory {
+  readonly #groups = new Map<ConversationKey, Group>();
+  readonly #groupsOf = new Map<string, Set<ConversationKey>>();
+
+  hasGroup(key: ConversationKey): boolean {
+    return this.#groups.has(key);
+  }
+
+  createGroup(group: string): void {
+    const key = groupKey(group);
+    if (!this.#groups.has(key)) this.#groups.set(key, { stays: new Map(), current: [] });
+  }
+
+  /** Notes a stay; `upTo` null makes the user a member. */
+  addStay(key: ConversationKey, user: string, stay: Stay): void {
+    const group = this.#groups.get(key)!;
+    let stays = group.stays.get(user);
+    if (!stays) group.stays.set(user, (stays = []));
+    stays.push(stay);
+    if (stay.upTo === null) group.current = [...group.current, user];
+    let keys = this.#groupsOf.get(user);
+    if (!keys) this.#groupsOf.set(user, (keys = new Set()));
+    keys.add(key);
+  }
+
+  endStay(key: ConversationKey, user: string, upTo: Seq): void {
+    const group = this.#groups.get(key)!;
+    const stay = group.stays.get(user)?.findLast((each) => each.upTo === null);
+    if (stay) stay.upTo = upTo;
+    group.current = group.current.filter((each) => each !== user);
+  }
+
+  membership(key: ConversationKey, user: string): "member" | "former" | "stranger" {
+    const users = directUsers(key);
+    if (users !== null) return users.includes(user) ? "member" : "stranger";
+    const stays = this.#groups.get(key)?.stays.get(user);
+    if (!stays) return "stranger";
+    return stays.at(-1)!.upTo === null ? "member" : "former";
+  }
+
+  stays(key: ConversationKey, user: string): readonly Stay[] {
+    const users = directUsers(key);
+    if (users !== null) return users.includes(user) ? ALWAYS : NEVER;
+    return this.#groups.get(key)?.stays.get(user) ?? NEVER;
+  }
+
+  /** Who is a member now. */
+  audience(key: ConversationKey): readonly string[] {
+    const users = directUsers(key);
+    if (users !== null) return users[0] === users[1] ? [users[0]] : users;
+    return this.#groups.get(key)?.current ?? [];
+  }
+
+  groupsOf(user: string): Iterable<ConversationKey> {
+    return this.#groupsOf.get(user) ?? [];
+  }
+}
