@@ -22,7 +22,16 @@ import { Directory, type Stay } from "./directory.js";
 import { encodedMessage, messageEntry, tombstoneEntry } from "./encoded-entry.js";
 import type { ServerStore } from "./server-store.js";
 import { type ChainPosition, SyncTokens } from "./sync-tokens.js";
-import { type Extent, isCurrent, runAfter, runBefore, skippedRange, visibleCount, visibleFloor, visibleHead } from "./visible.js";
+import {
+  type Extent,
+  isCurrent,
+  runAfter,
+  runBefore,
+  skippedRange,
+  visibleCount,
+  visibleFloor,
+  visibleHead,
+} from "./visible.js";
 
 interface Slot {
   readonly entry: KeptEntry;
@@ -186,7 +195,11 @@ export class MemoryServerStore implements ServerStore {
       known:
         slot === undefined
           ? null
-          : { seq: seq!, serverTimeMs: slot.serverTimeMs, sameContent: sameContent(Message.decode(slot.message), draft) },
+          : {
+              seq: seq!,
+              serverTimeMs: slot.serverTimeMs,
+              sameContent: sameContent(Message.decode(slot.message), draft),
+            },
       membership,
       predecessorAccepted:
         draft.predecessor.length === 0 || existing?.sends.has(sendKey(draft.sender, draft.predecessor)) === true,
@@ -262,7 +275,10 @@ export class MemoryServerStore implements ServerStore {
     return this.#cursors.get(cursorKey(user, device, key)) ?? 0n;
   }
 
-  #view(key: ConversationKey, user: string): { stays: readonly Stay[]; extent: Extent; conversation: Conversation | undefined } {
+  #view(
+    key: ConversationKey,
+    user: string,
+  ): { stays: readonly Stay[]; extent: Extent; conversation: Conversation | undefined } {
     const conversation = this.#conversations.get(key);
     const extent = conversation ?? { head: 0n, floor: 1n };
     return { stays: this.#directory.stays(key, user), extent, conversation };
@@ -317,8 +333,8 @@ export class MemoryServerStore implements ServerStore {
       if (found === null || found.since !== since) return { kind: "tokenInvalid" };
       position = found;
     }
-    const all = [...(this.#directOf.get(user) ?? []), ...this.#directory.groupsOf(user)].map(
-      (key) => this.#conversations.get(key)!,
+    const all = [...(this.#directOf.get(user) ?? []), ...this.#directory.groupsOf(user)].map((key) =>
+      this.#conversations.get(key)!,
     );
     const chosen: Conversation[] = [];
     if (position.phase === "falling") {
@@ -342,10 +358,19 @@ export class MemoryServerStore implements ServerStore {
     chosen.push(...next);
     if (rising.length > next.length) return this.#chainPage(question, chosen, { ...position, at: next.at(-1)!.active });
     const token = this.#tokens.token(user, position.start);
-    return { kind: "changes", conversations: chosen.map((each) => this.#changed(each, question)), nextPage: NO_BYTES, token };
+    return {
+      kind: "changes",
+      conversations: chosen.map((each) => this.#changed(each, question)),
+      nextPage: NO_BYTES,
+      token,
+    };
   }
 
-  #chainPage(question: Extract<Question, { kind: "changes" }>, chosen: Conversation[], position: ChainPosition): Answer {
+  #chainPage(
+    question: Extract<Question, { kind: "changes" }>,
+    chosen: Conversation[],
+    position: ChainPosition,
+  ): Answer {
     const conversations = chosen.map((each) => this.#changed(each, question));
     return { kind: "changes", conversations, nextPage: this.#tokens.page(question.user, position), token: NO_BYTES };
   }

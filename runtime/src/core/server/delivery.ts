@@ -25,7 +25,13 @@ import type { ConversationKey, KeptEntry } from "./model.js";
 
 export type DeliveryInput =
   /** An entry is durable. `own`: this session sent it, and its SendAck follows. */
-  | { readonly kind: "committed"; readonly at: Millis; readonly key: ConversationKey; readonly entry: KeptEntry; readonly own: boolean }
+  | {
+      readonly kind: "committed";
+      readonly at: Millis;
+      readonly key: ConversationKey;
+      readonly entry: KeptEntry;
+      readonly own: boolean;
+    }
   /** This session is about to send there: its SendAck needs to know what has been handed before. Clause PUSH-11. */
   | { readonly kind: "sending"; readonly key: ConversationKey }
   /** What the device has acknowledged up to now; null: the store could not say. */
@@ -226,7 +232,8 @@ export class Delivery {
   /** The cursor passes the slots that this device filled itself; true when there were any. Clause ACK-6. */
   #passOwn(line: Line): boolean {
     const before = line.cursor;
-    while (line.own.length > 0 && line.own[0]! <= line.cursor + 1n) line.cursor = bigMax(line.cursor, line.own.shift()!);
+    while (line.own.length > 0 && line.own[0]! <= line.cursor + 1n)
+      line.cursor = bigMax(line.cursor, line.own.shift()!);
     return line.cursor > before;
   }
 

@@ -46,7 +46,14 @@ export class History {
         if (answer.kind !== "history") return [refuse(ErrorCode.ERROR_CODE_NOT_FOUND, ticket)];
         const { entries, floor, hasMore, skipped } = answer;
         const { requestId, conversation } = ticket;
-        const value = { requestId, conversation, entries: entries.map(({ encoded }) => encoded), floor, hasMore, skipped };
+        const value = {
+          requestId,
+          conversation,
+          entries: entries.map(({ encoded }) => encoded),
+          floor,
+          hasMore,
+          skipped,
+        };
         return [{ kind: "transmit", frame: { $case: "historyPage", value } }];
       }
       case "failed":

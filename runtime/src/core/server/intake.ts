@@ -12,7 +12,16 @@
  * | ended | any | ended | none | DEV-4 |
  */
 import { type Conversation, ErrorCode, type Refused, type SendAck, type SendReq } from "../../gen/index.js";
-import { equalBytes, hasBytes, isConversation, MESSAGE_ID_BYTES, type Millis, NAME_BYTES_MAX, refusal, type Seq } from "../basics.js";
+import {
+  equalBytes,
+  hasBytes,
+  isConversation,
+  MESSAGE_ID_BYTES,
+  type Millis,
+  NAME_BYTES_MAX,
+  refusal,
+  type Seq,
+} from "../basics.js";
 import { type Draft, keyOf, type Outcome, type ServerSettings } from "./model.js";
 
 /** What the store hands back with the outcome of an append. */
@@ -159,7 +168,10 @@ export interface SendFacts {
  *
  * Clauses: DEDUP-2, DEDUP-4, DEDUP-7, SEC-2, SEC-4, ORDER-4.
  */
-export function judgeSend(draft: Draft, facts: SendFacts): Exclude<SendOutcome, { kind: "appended" }> | { kind: "append" } {
+export function judgeSend(
+  draft: Draft,
+  facts: SendFacts,
+): Exclude<SendOutcome, { kind: "appended" }> | { kind: "append" } {
   if (facts.known !== null) {
     const { seq, serverTimeMs, sameContent } = facts.known;
     return sameContent ? { kind: "known", seq, serverTimeMs } : no(ErrorCode.ERROR_CODE_ID_CONFLICT);

@@ -1,5 +1,14 @@
 /** What the server's cores speak of: conversations as the store knows them, acts, questions and their outcomes. */
-import type { Conversation, ErrorCode, Limits, OfflinePage, HistoryPage, ConversationState, Timers, Durability } from "../../gen/index.js";
+import type {
+  Conversation,
+  ErrorCode,
+  Limits,
+  OfflinePage,
+  HistoryPage,
+  ConversationState,
+  Timers,
+  Durability,
+} from "../../gen/index.js";
 import type { FrameBody, Millis, Seq } from "../basics.js";
 
 /** The canonical name of a conversation: the same for all its members. Clause SEC-6. */
@@ -46,15 +55,26 @@ export interface KeptEntry {
 /** A frame from the server, entries as the store keeps them. */
 export type ServerFrame =
   | Exclude<FrameBody, { $case: "push" | "offlinePage" | "historyPage" | "syncPage" }>
-  | { readonly $case: "push"; readonly value: { readonly pushSeq: number; readonly conversation: Conversation; readonly entry: Uint8Array } }
-  | { readonly $case: "offlinePage"; readonly value: Omit<OfflinePage, "entries"> & { readonly entries: readonly Uint8Array[] } }
-  | { readonly $case: "historyPage"; readonly value: Omit<HistoryPage, "entries"> & { readonly entries: readonly Uint8Array[] } }
+  | {
+      readonly $case: "push";
+      readonly value: { readonly pushSeq: number; readonly conversation: Conversation; readonly entry: Uint8Array };
+    }
+  | {
+      readonly $case: "offlinePage";
+      readonly value: Omit<OfflinePage, "entries"> & { readonly entries: readonly Uint8Array[] };
+    }
+  | {
+      readonly $case: "historyPage";
+      readonly value: Omit<HistoryPage, "entries"> & { readonly entries: readonly Uint8Array[] };
+    }
   | { readonly $case: "syncPage"; readonly value: KeptSyncPage };
 
 /** A SyncPage whose previews are bytes. */
 export interface KeptSyncPage {
   readonly requestId: number;
-  readonly conversations: readonly (Omit<ConversationState, "preview"> & { readonly preview: Uint8Array | undefined })[];
+  readonly conversations: readonly (Omit<ConversationState, "preview"> & {
+    readonly preview: Uint8Array | undefined;
+  })[];
   readonly nextPage: Uint8Array;
   readonly token: Uint8Array;
 }
@@ -92,16 +112,31 @@ export type Act =
       readonly upTo: Seq;
     }
   | { readonly kind: "markRead"; readonly conversation: ConversationKey; readonly user: string; readonly upTo: Seq }
-  | { readonly kind: "createGroup"; readonly group: string; readonly members: readonly string[]; readonly firstSeq?: Seq }
+  | {
+      readonly kind: "createGroup";
+      readonly group: string;
+      readonly members: readonly string[];
+      readonly firstSeq?: Seq;
+    }
   | { readonly kind: "addMember"; readonly group: string; readonly user: string }
   | { readonly kind: "removeMember"; readonly group: string; readonly user: string }
   | { readonly kind: "revoke"; readonly user: string; readonly beforeMs: bigint }
   /** Entries committed at or before a time: below the floor when they are the oldest, tombstones otherwise. */
-  | { readonly kind: "expire"; readonly conversation: ConversationKey; readonly upTo: Seq; readonly how: "floor" | "tombstone" };
+  | {
+      readonly kind: "expire";
+      readonly conversation: ConversationKey;
+      readonly upTo: Seq;
+      readonly how: "floor" | "tombstone";
+    };
 
 /** What became of an act. Outcomes come in the order of the acts. */
 export type Outcome =
-  | { readonly kind: "appended"; readonly entry: KeptEntry; readonly serverTimeMs: bigint; readonly audience: readonly string[] }
+  | {
+      readonly kind: "appended";
+      readonly entry: KeptEntry;
+      readonly serverTimeMs: bigint;
+      readonly audience: readonly string[];
+    }
   | { readonly kind: "known"; readonly seq: Seq; readonly serverTimeMs: bigint }
   | { readonly kind: "refused"; readonly code: ErrorCode; readonly retryAfterMs: number }
   /** `raised` is set when the member's marks rose with it; `audience` are those who may hear of it. */
@@ -140,7 +175,12 @@ export type Question =
       readonly conversationsMax: number;
       readonly watermarksMax: number;
     }
-  | { readonly kind: "sends"; readonly conversation: ConversationKey; readonly user: string; readonly ids: readonly Uint8Array[] };
+  | {
+      readonly kind: "sends";
+      readonly conversation: ConversationKey;
+      readonly user: string;
+      readonly ids: readonly Uint8Array[];
+    };
 
 export type Answer =
   | { readonly kind: "cursor"; readonly cursor: Seq }

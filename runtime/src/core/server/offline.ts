@@ -14,7 +14,14 @@
  */
 import { type Conversation, ErrorCode, type PullOffline } from "../../gen/index.js";
 import { errorFrame, FRAME_KINDS, isConversation, type Seq } from "../basics.js";
-import { type Answer, type ConversationKey, keyOf, type Question, type ServerFrame, type ServerSettings } from "./model.js";
+import {
+  type Answer,
+  type ConversationKey,
+  keyOf,
+  type Question,
+  type ServerFrame,
+  type ServerSettings,
+} from "./model.js";
 
 export interface OfflineTicket {
   readonly requestId: number;
@@ -103,7 +110,15 @@ function answered(ticket: OfflineTicket, answer: Answer): readonly OfflineEffect
       kind: "transmit",
       frame: {
         $case: "offlinePage",
-        value: { requestId, conversation, entries: entries.map(({ encoded }) => encoded), head, floor, hasMore, skipped },
+        value: {
+          requestId,
+          conversation,
+          entries: entries.map(({ encoded }) => encoded),
+          head,
+          floor,
+          hasMore,
+          skipped,
+        },
       },
     },
   ];
@@ -114,6 +129,11 @@ function refuse(
   { requestId, conversation }: { requestId: number; conversation: Conversation | undefined },
   head?: Seq,
 ): OfflineEffect {
-  const about = { requestId, frameKind: FRAME_KINDS.pullOffline, conversation, ...(head === undefined ? {} : { seq: head }) };
+  const about = {
+    requestId,
+    frameKind: FRAME_KINDS.pullOffline,
+    conversation,
+    ...(head === undefined ? {} : { seq: head }),
+  };
   return { kind: "transmit", frame: errorFrame(code, about) };
 }

@@ -66,7 +66,8 @@ export class Receipts {
   }
 
   #received({ conversation, upTo }: ReadMark): ReceiptsEffect {
-    if (!isConversation(conversation) || upTo === 0n) return refuse(ErrorCode.ERROR_CODE_INVALID_ARGUMENT, conversation);
+    if (!isConversation(conversation) || upTo === 0n)
+      return refuse(ErrorCode.ERROR_CODE_INVALID_ARGUMENT, conversation);
     const act: Act = { kind: "markRead", conversation: keyOf(this.#user, conversation), user: this.#user, upTo };
     return { kind: "act", ticket: { conversation }, act };
   }

@@ -9,11 +9,31 @@
  */
 import { ErrorCode, type SendAck } from "../../gen/index.js";
 import { Agenda } from "../agenda.js";
-import { errorFrame, FRAME_KINDS, InvariantError, isConversation, type Millis, type ReceivedFrame, type Seq } from "../basics.js";
+import {
+  errorFrame,
+  FRAME_KINDS,
+  InvariantError,
+  isConversation,
+  type Millis,
+  type ReceivedFrame,
+  type Seq,
+} from "../basics.js";
 import { Delivery, type DeliveryInput } from "./delivery.js";
 import { History, type HistoryTicket } from "./history.js";
 import { Intake, type IntakeEffect, type SendTicket } from "./intake.js";
-import { type Act, type Answer, type ConversationKey, keyOf, type Mark, type Moment, nameFor, type Outcome, type Question, type ServerFrame, type ServerSettings } from "./model.js";
+import {
+  type Act,
+  type Answer,
+  type ConversationKey,
+  keyOf,
+  type Mark,
+  type Moment,
+  nameFor,
+  type Outcome,
+  type Question,
+  type ServerFrame,
+  type ServerSettings,
+} from "./model.js";
 import { Offline, type OfflineInput, type OfflineTicket } from "./offline.js";
 import { Query, type QueryTicket } from "./query.js";
 import { type ReadTicket, Receipts } from "./receipts.js";
@@ -39,7 +59,13 @@ export type Purpose = Extract<SessionInput, { kind: "verdict" }>["purpose"];
 export type ServerInput =
   | { readonly kind: "connected"; readonly at: Millis; readonly link: Link }
   | { readonly kind: "received"; readonly at: Millis; readonly link: Link; readonly frame: ReceivedFrame }
-  | { readonly kind: "broken"; readonly at: Millis; readonly link: Link; readonly code: ErrorCode; readonly detail: string }
+  | {
+      readonly kind: "broken";
+      readonly at: Millis;
+      readonly link: Link;
+      readonly code: ErrorCode;
+      readonly detail: string;
+    }
   | { readonly kind: "lost"; readonly at: Millis; readonly link: Link }
   | {
       readonly kind: "verdict";
@@ -58,7 +84,13 @@ export type ServerInput =
   | { readonly kind: "progress"; readonly at: Millis; readonly link: Link }
   | { readonly kind: "relieved"; readonly at: Millis; readonly link: Link }
   /** Ends sessions by plan: all, a user's, or a device's. */
-  | { readonly kind: "leave"; readonly at: Millis; readonly code: ErrorCode; readonly user?: string; readonly device?: string }
+  | {
+      readonly kind: "leave";
+      readonly at: Millis;
+      readonly code: ErrorCode;
+      readonly user?: string;
+      readonly device?: string;
+    }
   /** Everything that came at once has been put in: what was held back to be joined leaves now. */
   | { readonly kind: "flush"; readonly at: Millis }
   | { readonly kind: "deadline"; readonly at: Millis };
@@ -70,7 +102,13 @@ export type ServerEffect =
   | { readonly kind: "act"; readonly ticket: Ticket; readonly act: Act }
   | { readonly kind: "ask"; readonly ticket: Ticket; readonly question: Question }
   /** For logs and counters. */
-  | { readonly kind: "opened"; readonly link: Link; readonly user: string; readonly device: string; readonly sessionId: string };
+  | {
+      readonly kind: "opened";
+      readonly link: Link;
+      readonly user: string;
+      readonly device: string;
+      readonly sessionId: string;
+    };
 
 /** How long a request waits that met a full queue, milliseconds. Clause ERR-10. */
 const OVERLOADED_RETRY_MS = 200;
@@ -240,7 +278,8 @@ export class ServerCore {
   #admit(seat: Seat, { user, device }: { user: string; device: string }, moment: Moment, sessionId: string): void {
     const greeting = seat.session.greeting!;
     const older = this.#users.get(user)?.get(device);
-    if (older) this.#run(older, { kind: "leave", at: moment.at, code: ErrorCode.ERROR_CODE_SESSION_REPLACED }, moment.at);
+    if (older)
+      this.#run(older, { kind: "leave", at: moment.at, code: ErrorCode.ERROR_CODE_SESSION_REPLACED }, moment.at);
     const room = (this.#users.get(user)?.size ?? 0) < this.#settings.sessionsPerUserMax;
     if (room) {
       const { timers, linesMax, firstPushSeq } = this.#settings;
@@ -311,7 +350,11 @@ export class ServerCore {
           }
           seat.waiting++;
           const key = (effect.act as Extract<Act, { kind: "markRead" }>).conversation;
-          this.#effects.push({ kind: "act", ticket: { of: "read", seat, ticket: effect.ticket, key }, act: effect.act });
+          this.#effects.push({
+            kind: "act",
+            ticket: { of: "read", seat, ticket: effect.ticket, key },
+            act: effect.act,
+          });
         }
         return;
     }
@@ -424,10 +467,12 @@ export class ServerCore {
           if (outcome.raised) this.#raise(ticket.key, outcome.raised, outcome.audience, seat);
         } else if (outcome.kind === "aheadOfHead") {
           const input = { kind: "aheadOfHead", ticket: ticket.ticket, head: outcome.head } as const;
-          for (const effect of receipts?.step(input) ?? []) if (effect.kind === "transmit") this.#transmit(seat, effect.frame);
+          for (const effect of receipts?.step(input) ?? [])
+            if (effect.kind === "transmit") this.#transmit(seat, effect.frame);
         } else {
           const input = { kind: "notVisible", ticket: ticket.ticket } as const;
-          for (const effect of receipts?.step(input) ?? []) if (effect.kind === "transmit") this.#transmit(seat, effect.frame);
+          for (const effect of receipts?.step(input) ?? [])
+            if (effect.kind === "transmit") this.#transmit(seat, effect.frame);
         }
         return this.#settle(seat, at);
       }
@@ -437,7 +482,11 @@ export class ServerCore {
   }
 
   /** Hands a durable entry to every session that may see it. Clauses PUSH-2, PUSH-12. */
-  #announce(at: Millis, ticket: Extract<Ticket, { of: "send" }>, outcome: Extract<Outcome, { kind: "appended" }>): void {
+  #announce(
+    at: Millis,
+    ticket: Extract<Ticket, { of: "send" }>,
+    outcome: Extract<Outcome, { kind: "appended" }>,
+  ): void {
     const { entry } = outcome;
     for (const user of outcome.audience) {
       const devices = this.#users.get(user);
@@ -473,7 +522,8 @@ export class ServerCore {
     const { place } = seat;
     if (ticket.of === "cursor") {
       const cursor = answer.kind === "cursor" ? answer.cursor : null;
-      if (place && this.#isSeated(seat)) this.#deliver(seat, place, { kind: "cursor", at, key: ticket.key, cursor }, at);
+      if (place && this.#isSeated(seat))
+        this.#deliver(seat, place, { kind: "cursor", at, key: ticket.key, cursor }, at);
       this.#touch(seat);
       return;
     }
@@ -543,7 +593,9 @@ export class ServerCore {
     const seats =
       user === undefined
         ? [...this.#seats.values()]
-        : [...(this.#users.get(user)?.values() ?? [])].filter(({ place }) => device === undefined || place!.device === device);
+        : [...(this.#users.get(user)?.values() ?? [])].filter(
+            ({ place }) => device === undefined || place!.device === device,
+          );
     for (const seat of seats) {
       this.#run(seat, { kind: "leave", at, code, reconnectWindowMs }, at);
       this.#schedule(seat);

@@ -28,7 +28,16 @@
  */
 import { CODES } from "../../gen/codes.js";
 import { ErrorCode, type ErrorFrame, type Hello, RetryClass, type Welcome } from "../../gen/index.js";
-import { errorFrame, FRAME_KINDS, type FrameBody, hasBytes, isName, type Millis, NAME_BYTES_MAX, type ReceivedFrame } from "../basics.js";
+import {
+  errorFrame,
+  FRAME_KINDS,
+  type FrameBody,
+  hasBytes,
+  isName,
+  type Millis,
+  NAME_BYTES_MAX,
+  type ReceivedFrame,
+} from "../basics.js";
 import { Liveness } from "../liveness.js";
 import type { Moment, ServerSettings } from "./model.js";
 
@@ -40,7 +49,11 @@ export type Request = Extract<
 
 /** Whom a token names, or that it is not accepted. Clause AUTH-1. */
 export type Verdict =
-  | { readonly accepted: true; readonly user: string; /** Absent: the token does not end. */ readonly expiresAtMs?: number }
+  | {
+      readonly accepted: true;
+      readonly user: string;
+      /** Absent: the token does not end. */ readonly expiresAtMs?: number;
+    }
   | { readonly accepted: false };
 
 export type SessionInput =
@@ -89,7 +102,14 @@ export interface Greeting {
 type Phase =
   | { name: "waiting"; until: Millis }
   | { name: "checking"; until: Millis; greeting: Greeting }
-  | { name: "admitted"; until: Millis; greeting: Greeting; user: string; endsAt: Millis | null; expiresAtMs: number | undefined }
+  | {
+      name: "admitted";
+      until: Millis;
+      greeting: Greeting;
+      user: string;
+      endsAt: Millis | null;
+      expiresAtMs: number | undefined;
+    }
   | { name: "open"; user: string; endsAt: Millis | null; liveness: Liveness }
   | { name: "leaving"; until: Millis }
   | { name: "closed" };
@@ -204,7 +224,14 @@ export class Session {
         if (!verdict.accepted) return this.#fail(errorFrame(ErrorCode.ERROR_CODE_TOKEN_REJECTED));
         const { greeting, until } = phase;
         const endsAt = this.#endOf(verdict.expiresAtMs, moment);
-        this.#phase = { name: "admitted", until, greeting, user: verdict.user, endsAt, expiresAtMs: verdict.expiresAtMs };
+        this.#phase = {
+          name: "admitted",
+          until,
+          greeting,
+          user: verdict.user,
+          endsAt,
+          expiresAtMs: verdict.expiresAtMs,
+        };
         return [{ kind: "admit", user: verdict.user, device: greeting.device }];
       }
       default:
@@ -253,7 +280,9 @@ export class Session {
         phase.liveness.step({ kind: "heard", at: input.at });
         return this.#take(phase, input.at, input.frame);
       case "verdict":
-        return input.purpose.kind === "refresh" ? this.#refreshed(phase, input.moment, input.purpose, input.verdict) : NONE;
+        return input.purpose.kind === "refresh"
+          ? this.#refreshed(phase, input.moment, input.purpose, input.verdict)
+          : NONE;
       case "sent":
         phase.liveness.step({ kind: "sent", at: input.at });
         return NONE;
@@ -338,7 +367,8 @@ export class Session {
       return this.#farewell({ kind: "leave", at, code: ErrorCode.ERROR_CODE_TOKEN_EXPIRED });
     }
     return phase.liveness.step({ kind: "deadline", at }).flatMap((effect): readonly SessionEffect[] => {
-      if (effect.kind === "dead") return this.#farewell({ kind: "leave", at, code: ErrorCode.ERROR_CODE_HEARTBEAT_TIMEOUT });
+      if (effect.kind === "dead")
+        return this.#farewell({ kind: "leave", at, code: ErrorCode.ERROR_CODE_HEARTBEAT_TIMEOUT });
       return [effect];
     });
   }

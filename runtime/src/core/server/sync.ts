@@ -12,7 +12,15 @@
  */
 import { Entry, ErrorCode, type SyncReq } from "../../gen/index.js";
 import { errorFrame, FRAME_KINDS } from "../basics.js";
-import { type Answer, type ChangedConversation, type KeptEntry, nameFor, type Question, type ServerFrame, type ServerSettings } from "./model.js";
+import {
+  type Answer,
+  type ChangedConversation,
+  type KeptEntry,
+  nameFor,
+  type Question,
+  type ServerFrame,
+  type ServerSettings,
+} from "./model.js";
 import { withinLimit } from "./offline.js";
 
 export interface SyncTicket {
