@@ -1,0 +1,22 @@
+/**
+ * What the servers of all peers have in common: they say where they listen, tell their CPU time when asked, and end when
+ * told to or when whoever started them is gone.
+ *
+ * @param start Starts the server in a folder of its own; gives its address and how to close it.
+ */
+export async function serve(start) {
+  const { url, close } = await start(process.argv[2]);
+  let closing = false;
+  const end = async () => {
+    if (closing) return;
+    closing = true;
+    await close();
+    process.exit(0);
+  };
+  process.on("message", (message) => {
+    if (message === "cpu") process.send(process.cpuUsage());
+    if (message === "stop") end();
+  });
+  process.on("disconnect", end);
+  process.stdout.write(`${JSON.stringify({ url })}\n`);
+}
