@@ -4,12 +4,15 @@ import { cpuMeter, quiet } from "./timing.mjs";
 
 export async function w2({ adapter, url, messages, serverCpuUs, failed }) {
   const stream = new Stream(0);
-  const allStored = Promise.withResolvers ? Promise.withResolvers() : deferred();
+  let noteAllStored;
+  const allStored = new Promise((resolve) => {
+    noteAllStored = resolve;
+  });
   const sender = await adapter.store(url, {
     acked(number) {
       stream.noteAcked(number);
       if (stream.sent < messages) send();
-      else if (stream.acked === messages) allStored.resolve();
+      else if (stream.acked === messages) noteAllStored();
     },
     delivered() {
       failed(new Error("a receiver who is away got a message"));
@@ -24,7 +27,7 @@ export async function w2({ adapter, url, messages, serverCpuUs, failed }) {
   const storeMeter = await cpuMeter(serverCpuUs);
   const storeStartMs = performance.now();
   for (let sent = 0; sent < Math.min(sender.window, messages); sent++) send();
-  await allStored.promise;
+  await allStored;
   const storeMs = performance.now() - storeStartMs;
   const storeUsed = await storeMeter.read();
   await sender.close();

@@ -185,8 +185,11 @@ async function openReceiver(url, token, from, { delivered, failed }) {
   /** The seq up to which everything was delivered, and the highest that came in a page. */
   let last = 0n;
   let pulled = 0n;
+  /** The highest seq that the server has spoken of. */
+  let head = 0n;
   let requestId = 0;
   let pulling = false;
+  let acknowledgesEnd = false;
   /** Pushes behind a hole, by seq. */
   const ahead = new Map();
 
@@ -214,19 +217,20 @@ async function openReceiver(url, token, from, { delivered, failed }) {
     } else if (entry.seq > last) {
       // A body is a view into what the transport read, which nobody else holds on to.
       ahead.set(entry.seq, entry);
-      pull();
+      pullUpTo(entry.seq);
     } else if (entry.seq > pulled) {
       // Pushed twice in one session, which is against the rules: let it be counted.
       delivered(entry.slot.value.body);
     }
   }
 
-  function headNotify({ head }) {
-    if (head > last) pull();
+  function headNotify(notice) {
+    pullUpTo(notice.head);
   }
 
-  function pull() {
-    if (pulling) return;
+  function pullUpTo(seq) {
+    if (seq > head) head = seq;
+    if (pulling || head <= last) return;
     pulling = true;
     ask();
   }
@@ -242,11 +246,19 @@ async function openReceiver(url, token, from, { delivered, failed }) {
     for (const entry of entries) if (entry.seq > last) deliver(entry);
     if (last > pulled) pulled = last;
     deliverAhead();
-    if (hasMore || entries.length > 0) ask();
+    if (hasMore || head > last || (acknowledgesEnd && entries.length > 0)) ask();
     else pulling = false;
   }
 
-  return { pull, close: () => client.close() };
+  return {
+    /** Takes everything that is there, and acknowledges the last page as well. */
+    drain() {
+      acknowledgesEnd = true;
+      pulling = true;
+      ask();
+    },
+    close: () => client.close(),
+  };
 }
 
 /** @param tokenOf The token with which a user is let in. */
@@ -267,7 +279,7 @@ export function framesDriver(tokenOf) {
 
     async drain(url, hooks) {
       const receiver = await openReceiver(url, tokenOf("receiver"), "sender", hooks);
-      receiver.pull();
+      receiver.drain();
       return receiver;
     },
   };
