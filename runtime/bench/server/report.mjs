@@ -93,11 +93,7 @@ export function tables(workload, results) {
   const sum = (peer, check) => results[peer].reduce((total, round) => total + round[check], 0);
   const checked = [
     ["peer", "messages", ...CHECKS.map(([title]) => title)],
-    ...peers.map((peer) => [
-      peer,
-      rate(sum(peer, "messages")),
-      ...CHECKS.map(([, check]) => rate(sum(peer, check))),
-    ]),
+    ...peers.map((peer) => [peer, rate(sum(peer, "messages")), ...CHECKS.map(([, check]) => rate(sum(peer, check)))]),
   ];
   return `\n${TITLES[workload]}\n\n${table(figures)}\n${table(checked)}`;
 }

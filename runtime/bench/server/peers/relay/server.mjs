@@ -49,7 +49,7 @@ function openStore(path) {
     /** Runs `work` in one transaction. */
     transaction: (work) => db.transaction(work)(),
     /** False when the id is there already. */
-    append: (conversation, seq, id, at, entry) => append.run(conversation, seq, id, at, entry).changes === 1,
+    append: (conversation, seq, id, at, entry) => append.run([conversation, seq, id, at, entry]).changes === 1,
     known: (id, conversation) => known.get(id, conversation),
     page: (conversation, after, entriesMax) => page.all(conversation, after, entriesMax),
     close: () => db.close(),
@@ -61,7 +61,7 @@ const between = (one, other) => (one < other ? `${one} ${other}` : `${other} ${o
 const writer = new BinaryWriter(1024);
 
 /** An entry with its length in front, as it stands in a frame. */
-const encodedEntry = (entry) => writer.bytes(Entry.encode(entry).finish()).finish();
+const encodedEntry = (entry) => Entry.encode(entry, writer.fork()).join().finish();
 
 await serve(async (folder) => {
   const store = openStore(join(folder, "relay.db"));
