@@ -3,11 +3,13 @@ import { fork } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { PEERS } from "./peers/index.mjs";
 
 const STARTS_IN_MS = 10_000;
 const STOPS_IN_MS = 3000;
+const DIES_IN_MS = 300;
 
 const here = dirname(fileURLToPath(import.meta.url));
 const children = new Set();
@@ -102,7 +104,7 @@ export async function measure({ peer, base, limitMs, ...task }) {
     const driver = start("driver.mjs", [JSON.stringify({ ...task, peer, url })]);
     processes.push(driver);
     for (const { child } of processes) child.stdout.resume();
-    return await within(limitMs, "the measurement", report(driver.child, server.child), server.ended, driver.ended);
+    return await within(limitMs, "the measurement", report(driver.child, server), server.ended, driver.ended);
   } finally {
     for (const each of processes.reverse()) await stop(each);
     removeFolder(folder);
@@ -111,11 +113,15 @@ export async function measure({ peer, base, limitMs, ...task }) {
 
 /** Passes the driver's questions on to the server, until the driver has a result. */
 async function report(driver, server) {
-  server.on("message", (cpu) => driver.connected && driver.send(cpu, () => {}));
+  server.child.on("message", (cpu) => driver.connected && driver.send(cpu, () => {}));
   for (;;) {
     const [message] = await once(driver, "message");
     if (message.kind === "result") return message.result;
-    if (message.kind === "failed") throw new Error(message.reason);
-    server.send(message.kind, () => {});
+    if (message.kind === "failed") {
+      // A server that has died says more than a client that lost it.
+      await Promise.race([server.ended, sleep(DIES_IN_MS)]);
+      throw new Error(message.reason);
+    }
+    server.child.send(message.kind, () => {});
   }
 }

@@ -10,15 +10,18 @@ const { workload, peer, url, seconds, messages } = JSON.parse(process.argv[2]);
 
 process.on("disconnect", () => process.exit(1));
 
+/** Says why there will be no result; the parent ends this process when it knows more. */
 function failed(error) {
-  if (process.connected) process.send({ kind: "failed", reason: error.message }, () => process.exit(1));
-  else process.exit(1);
+  if (process.connected) process.send({ kind: "failed", reason: error.message }, () => {});
 }
 
 process.on("uncaughtException", failed);
 
 const waiting = [];
-process.on("message", ({ user, system }) => waiting.shift()(user + system));
+process.on("message", (message) => {
+  if (message === "stop") process.exit(1);
+  waiting.shift()(message.user + message.system);
+});
 
 const serverCpuUs = () =>
   new Promise((resolve) => {

@@ -1,6 +1,7 @@
 // npm run bench: how much the server carries, beside a broker in memory and a bare relay, in one run.
 import { accessSync, constants, statSync } from "node:fs";
 import { tmpdir } from "node:os";
+import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { measure } from "./children.mjs";
 import { PEERS } from "./peers/index.mjs";
@@ -90,7 +91,8 @@ const rounds = integer("rounds", given.rounds, 1, 100);
 const peers = [...new Set(given.peers.split(","))];
 const unknown = peers.find((name) => !ALL.includes(name));
 if (unknown !== undefined) fail(`there is no peer "${unknown}": choose from ${ALL.join(", ")}.`);
-const base = writableFolder("dir", given.dir);
+// npm runs this in the workspace's folder, and says where it was itself run.
+const base = writableFolder("dir", resolve(process.env.INIT_CWD ?? "", given.dir));
 
 /** A peer that failed once is left out from there on, so that every round that counts has the same neighbours. */
 const failures = [];

@@ -3,7 +3,7 @@
  * outbox and no reconnect, and it keeps what it receives nowhere; whatever is not as it should be ends the run.
  */
 import { randomBytes } from "node:crypto";
-import WebSocket from "ws";
+import { WebSocket } from "ws";
 import { ErrorCode } from "../../../dist/gen/index.js";
 import {
   crc32,

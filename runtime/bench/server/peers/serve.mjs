@@ -1,3 +1,5 @@
+import { rmSync } from "node:fs";
+
 /**
  * What the servers of all peers have in common: they say where they listen, tell their CPU time when asked, and end when
  * told to or when whoever started them is gone.
@@ -5,7 +7,8 @@
  * @param start Starts the server in a folder of its own; gives its address and how to close it.
  */
 export async function serve(start) {
-  const { url, close } = await start(process.argv[2]);
+  const folder = process.argv[2];
+  const { url, close } = await start(folder);
   let closing = false;
   const end = async () => {
     if (closing) return;
@@ -17,6 +20,10 @@ export async function serve(start) {
     if (message === "cpu") process.send(process.cpuUsage());
     if (message === "stop") end();
   });
-  process.on("disconnect", end);
+  // Nobody is left to remove it.
+  process.on("disconnect", () => {
+    process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
+    end();
+  });
   process.stdout.write(`${JSON.stringify({ url })}\n`);
 }
