@@ -17,7 +17,6 @@ export async function w1({ adapter, url, seconds, serverCpuUs, failed }) {
   const deliveryMs = new Samples();
   let sending = true;
   let measuring = false;
-  let delivered = 0;
 
   for (let index = 0; index < PAIRS; index++) {
     const stream = new Stream(index);
@@ -29,7 +28,6 @@ export async function w1({ adapter, url, seconds, serverCpuUs, failed }) {
       },
       delivered(body) {
         const ms = stream.noteDelivered(body);
-        delivered++;
         if (measuring) deliveryMs.add(ms);
       },
       failed,
@@ -44,17 +42,20 @@ export async function w1({ adapter, url, seconds, serverCpuUs, failed }) {
   await sleep(WARM_UP_MS);
 
   const meter = await cpuMeter(serverCpuUs);
-  const deliveredBefore = delivered;
+  const deliveredBefore = total("delivered");
   const startMs = performance.now();
   measuring = true;
   await sleep(seconds * 1000);
   const used = await meter.read();
   measuring = false;
   const tookMs = performance.now() - startMs;
-  const count = delivered - deliveredBefore;
+  const count = total("delivered") - deliveredBefore;
 
   sending = false;
-  await quiet(() => streams.every((stream) => stream.unanswered === 0 && stream.delivered >= stream.acked), progress);
+  await quiet(
+    () => streams.every((stream) => stream.unanswered === 0 && stream.delivered >= stream.acked),
+    () => total("acked") + total("delivered"),
+  );
   await Promise.all(pairs.map((pair) => pair.close()));
 
   return {
@@ -65,12 +66,12 @@ export async function w1({ adapter, url, seconds, serverCpuUs, failed }) {
     ackP99Ms: ackMs.quantile(0.99),
     deliveryP50Ms: deliveryMs.quantile(0.5),
     deliveryP99Ms: deliveryMs.quantile(0.99),
-    messages: streams.reduce((total, stream) => total + stream.sent, 0),
+    messages: total("sent"),
     ...checks(streams),
   };
 
-  function progress() {
-    return streams.reduce((total, stream) => total + stream.acked + stream.delivered, 0);
+  function total(what) {
+    return streams.reduce((sum, stream) => sum + stream[what], 0);
   }
 }
 
