@@ -9,10 +9,9 @@ interface PlatformWebSocket {
   readonly bufferedAmount: number;
   readonly protocol: string;
   readonly readyState: number;
-  onopen: (() => void) | null;
-  onerror: (() => void) | null;
-  onmessage: ((event: { data: unknown }) => void) | null;
-  onclose: ((event: { code: number }) => void) | null;
+  addEventListener(type: "open" | "error", listener: () => void): void;
+  addEventListener(type: "message", listener: (event: { data: unknown }) => void): void;
+  addEventListener(type: "close", listener: (event: { code: number }) => void): void;
   send(bytes: Uint8Array): void;
   close(code?: number): void;
 }
@@ -34,31 +33,38 @@ export function dialBrowserWebSocket(): Dial {
     const socket = new platform.WebSocket(url.href, SUBPROTOCOL);
     socket.binaryType = "arraybuffer";
     return new Promise<Connection>((resolve, reject) => {
+      let dialling = true;
       const fail = (error: unknown) => {
-        signal.removeEventListener("abort", onAbort);
-        // The rest of its life is of no interest, but an error without a listener would be one.
-        socket.onopen = socket.onclose = null;
-        socket.onerror = () => {};
+        if (!dialling) return;
+        settle();
         reject(error as Error);
         socket.close();
       };
       const onAbort = () => fail(signal.reason);
+      const settle = () => {
+        dialling = false;
+        signal.removeEventListener("abort", onAbort);
+      };
       signal.addEventListener("abort", onAbort, { once: true });
       // The platform keeps the cause to itself.
-      socket.onerror = () =>
-        fail(new Error(`Cannot connect to ${name}: look at the address, and that the server runs.`));
-      socket.onclose = () => fail(new Error(`${name} closed the connection before it was open: look at the address.`));
-      socket.onopen = () => {
+      socket.addEventListener("error", () => {
+        fail(new Error(`Cannot connect to ${name}: look at the address, and that an imwire server runs there.`));
+      });
+      socket.addEventListener("close", () => {
+        fail(new Error(`${name} closed the connection before it was open: look at the address.`));
+      });
+      socket.addEventListener("open", () => {
+        if (!dialling) return;
         if (socket.protocol !== SUBPROTOCOL) {
           return fail(new Error(`The server at ${name} does not speak ${SUBPROTOCOL}: look at the address.`));
         }
-        signal.removeEventListener("abort", onAbort);
         try {
           resolve(new BrowserConnection(socket, name, handler));
+          settle();
         } catch (error) {
           fail(error);
         }
-      };
+      });
     });
   };
 }
@@ -77,14 +83,13 @@ class BrowserConnection implements Connection {
     this.remote = remote;
     this.#socket = socket;
     this.#inbox.listen(handler(this));
-    socket.onopen = null;
-    socket.onerror = () => {};
-    socket.onmessage = ({ data }) => {
+    socket.addEventListener("message", ({ data }) => {
       if (data instanceof ArrayBuffer) this.#inbox.bytes(new Uint8Array(data));
       else this.#inbox.text();
-    };
-    socket.onclose = ({ code }) =>
+    });
+    socket.addEventListener("close", ({ code }) => {
       this.#end(code === 1006 ? "the connection broke off" : `closed with the code ${code}`);
+    });
   }
 
   get buffered(): number {
@@ -125,7 +130,6 @@ class BrowserConnection implements Connection {
   #end(reason: string): void {
     clearTimeout(this.#polling);
     clearTimeout(this.#closing);
-    this.#socket.onmessage = this.#socket.onclose = null;
     this.#inbox.end(this.#reason || reason);
   }
 
