@@ -46,9 +46,14 @@ export function remoteOf(socket: Socket): string {
 /** What a client's trust means to Node. */
 export function trust(tls: ClientTls | undefined): { ca?: string | Buffer; rejectUnauthorized?: boolean } {
   return {
-    ...(tls?.ca === undefined ? {} : { ca: typeof tls.ca === "string" ? tls.ca : Buffer.from(tls.ca) }),
+    ...(tls?.ca === undefined ? {} : { ca: pem(tls.ca) }),
     ...(tls?.insecure === true ? { rejectUnauthorized: false } : {}),
   };
+}
+
+/** PEM as Node takes it. */
+export function pem(text: string | Uint8Array): string | Buffer {
+  return typeof text === "string" ? text : Buffer.from(text);
 }
 
 /** The error of a dial that failed. */

@@ -3,7 +3,7 @@ import { connect, createServer, isIP, type Socket } from "node:net";
 import { connect as connectSecurely, createServer as createSecureServer, type TLSSocket } from "node:tls";
 import { CLOSE_TIMEOUT_MS, targetOf } from "./address.js";
 import { Inbox } from "./inbox.js";
-import { abortError, dialError, listening, remoteOf, trust, withTls } from "./node-socket.js";
+import { abortError, dialError, listening, pem, remoteOf, trust, withTls } from "./node-socket.js";
 import {
   type Accept,
   ALPN,
@@ -38,8 +38,8 @@ export async function listenTcp(options: TcpServerOptions, accept: Accept): Prom
           createSecureServer({
             ...sockets,
             handshakeTimeout: options.handshakeTimeoutMs ?? 10_000,
-            cert: typeof tls.cert === "string" ? tls.cert : Buffer.from(tls.cert),
-            key: typeof tls.key === "string" ? tls.key : Buffer.from(tls.key),
+            cert: pem(tls.cert),
+            key: pem(tls.key),
             ALPNProtocols: [ALPN],
           }),
         );

@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type ServerResponse, STATUS_CODES }
 import { createServer as createSecureServer } from "node:https";
 import type { Socket } from "node:net";
 import { WebSocketServer } from "ws";
-import { listening, remoteOf, withTls } from "./node-socket.js";
+import { listening, pem, remoteOf, withTls } from "./node-socket.js";
 import { type Accept, type Listener, type ServerTls, SUBPROTOCOL } from "./transport.js";
 import { SOCKET_OPTIONS, WebSocketConnection } from "./websocket-connection.js";
 
@@ -115,8 +115,4 @@ function answer(socket: Socket, status: number, text: string): void {
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\nSec-WebSocket-Version: 13\r\n` +
       `Content-Type: text/plain; charset=utf-8\r\nContent-Length: ${Buffer.byteLength(text) + 1}\r\n\r\n${text}\n`,
   );
-}
-
-function pem(text: string | Uint8Array): string | Buffer {
-  return typeof text === "string" ? text : Buffer.from(text);
 }

@@ -385,7 +385,12 @@ describe.skipIf(certificate === null)("tls", () => {
     ["imwire/1 among others", ["h2", ALPN]],
   ])("agrees on the ALPN name with a client that offers %s", async (_name, ALPNProtocols) => {
     const server = await tcpServer({ tls });
-    const socket = connectSecurely({ host: "127.0.0.1", port: Number(server.url.port), ca: tls.cert, ALPNProtocols });
+    const socket = connectSecurely({
+      host: "127.0.0.1",
+      port: Number(server.url.port),
+      ca: Buffer.from(tls.cert),
+      ALPNProtocols,
+    });
     await new Promise((resolve) => socket.once("secureConnect", resolve));
     expect(socket.alpnProtocol).toBe(ALPN);
     socket.destroy();
@@ -399,7 +404,7 @@ describe.skipIf(certificate === null)("tls", () => {
     const socket: TLSSocket = connectSecurely({
       host: "127.0.0.1",
       port: Number(server.url.port),
-      ca: tls.cert,
+      ca: Buffer.from(tls.cert),
       ...(ALPNProtocols === undefined ? {} : { ALPNProtocols }),
     });
     await closedBy(socket);
