@@ -507,7 +507,7 @@ export class SqliteServerStore implements ServerStore {
     return { kind: "history", entries, floor, hasMore, skipped };
   }
 
-  /** The entries of a run, from its start or from its end, as many as fit; one at least. Clause PULL-5. */
+  /** The entries of a run, from its start or from its end, as many as fit; one at least. Clauses PULL-2, PULL-3, HIST-4, HIST-7. */
   #entries(
     conversation: Conversation | undefined,
     { from, upTo }: { readonly from: Seq; readonly upTo: Seq },
