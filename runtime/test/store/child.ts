@@ -15,9 +15,11 @@ try {
   const store = SqliteServerStore.open(file);
   say("open");
   const chat = directKey("alice", "bob");
-  for (let last = 0; mode === "write"; last += SENDS_PER_COMMIT) {
-    store.commitNow(sends(chat, "alice", last + 1, last + SENDS_PER_COMMIT), 1000);
-    say(`${last + SENDS_PER_COMMIT}`);
+  if (mode === "write") {
+    for (let last = SENDS_PER_COMMIT; ; last += SENDS_PER_COMMIT) {
+      store.commitNow(sends(chat, "alice", last - SENDS_PER_COMMIT + 1, last), 1000);
+      say(`${last}`);
+    }
   }
   // Holds the file until it is killed.
   setInterval(() => undefined, 1 << 30);

@@ -40,7 +40,7 @@ const act: fc.Arbitrary<Act> = fc.oneof(
     kind: fc.constant("createGroup" as const),
     group,
     members: fc.uniqueArray(user),
-    ...{ firstSeq: fc.constantFrom(1n, 5n) },
+    firstSeq: fc.constantFrom(1n, 5n),
   }),
   fc.record({ kind: fc.constant("addMember" as const), group, user }),
   fc.record({ kind: fc.constant("removeMember" as const), group, user }),

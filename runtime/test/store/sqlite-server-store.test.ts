@@ -136,19 +136,15 @@ describe("SEND-23: faults", () => {
 
   test("a full disk: nothing of the commit counts, and it works again when there is room", () => {
     const path = temporaryFile();
-    // The pages of this connection are bounded through its prototype: the store does not hand it out.
-    let file: Database.Database | undefined;
-    const exec = Database.prototype.exec;
-    const spy = vi.spyOn(Database.prototype, "exec").mockImplementation(function (this: Database.Database, sql) {
-      file = this;
-      return exec.call(this, sql);
-    });
+    // The store does not hand its file out: it is caught when it runs its first statement.
+    const spy = vi.spyOn(Database.prototype, "exec");
     onTestFinished(() => spy.mockRestore());
     const store = opened(path);
+    const file = spy.mock.contexts[0] as Database.Database;
     store.commitNow(sends(CHAT, "alice", 1, 3), 1);
     const before = store.answerNow(changes("alice"));
-    const pages = (file!.prepare("PRAGMA page_count").raw().get([]) as [number])[0];
-    file!.pragma(`max_page_count = ${pages + 4}`);
+    const pages = (file.prepare("PRAGMA page_count").raw().get([]) as [number])[0];
+    file.pragma(`max_page_count = ${pages + 4}`);
     const acts = [
       ...sends(CHAT, "alice", 4, 9),
       { kind: "revoke", user: "alice", beforeMs: 5n } as const,
@@ -158,7 +154,7 @@ describe("SEND-23: faults", () => {
     expect(linesOf(store)).toHaveLength(3);
     expect(store.answerNow(changes("alice"))).toEqual(before);
     expect(store.revokedBefore("alice")).toBe(0);
-    file!.pragma("max_page_count = 1000000");
+    file.pragma("max_page_count = 1000000");
     const outcomes = store.commitNow(acts, 3);
     expect(outcomes.map((each) => each.kind)).toEqual([...Array<string>(6).fill("appended"), "done", "appended"]);
     expect(outcomes.at(-1)).toMatchObject({ entry: { seq: 10n } });
