@@ -8,6 +8,9 @@ import { StoreUnusable } from "./server-store.js";
 
 export type SqliteFile = Database.Database;
 
+/** Pages of the file held in memory: the entries of one conversation lie far apart. */
+const CACHE_KIB = 65_536;
+
 /** What a kind of file looks like. */
 export interface Schema {
   /** The number in the file's header that says whose it is. */
@@ -35,7 +38,7 @@ export function openSqliteFile(path: string, schema: Schema): SqliteFile {
     file.pragma("locking_mode = EXCLUSIVE");
     refuseForeign(file, absolute, schema);
     file.pragma("journal_mode = WAL");
-    file.exec("PRAGMA synchronous = FULL");
+    file.exec(`PRAGMA synchronous = FULL; PRAGMA cache_size = ${-CACHE_KIB}`);
     migrate(file, schema);
     return file;
   } catch (cause) {
