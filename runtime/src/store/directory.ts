@@ -70,6 +70,17 @@ export class Directory {
     return this.#groups.get(key)?.current ?? [];
   }
 
+  /** Drops what is noted of a group: for a directory that holds only a part. */
+  forget(key: ConversationKey): void {
+    const users = this.#groups.get(key)?.stays.keys() ?? [];
+    for (const user of users) {
+      const keys = this.#groupsOf.get(user)!;
+      keys.delete(key);
+      if (keys.size === 0) this.#groupsOf.delete(user);
+    }
+    this.#groups.delete(key);
+  }
+
   groupsOf(user: string): Iterable<ConversationKey> {
     return this.#groupsOf.get(user) ?? [];
   }
