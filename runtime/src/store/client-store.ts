@@ -9,7 +9,7 @@ export interface Written {
 }
 
 export interface ClientStore {
-  /** Everything that a client starts from. Makes the device id the first time. Clause DEV-1. */
+  /** Everything that a client starts from. Makes the device id the first time, and counts the runs. Clauses DEV-1, DEV-10. */
   load(): Promise<Snapshot>;
   /**
    * Does all changes, in their order, as one atomic and durable act. Clauses SEND-24, ACK-10, SYNC-7.

@@ -31,6 +31,7 @@ const EMPTY: StoredMeta = { userId: "", epoch: "", syncToken: new Uint8Array() }
 export class MemoryClientStore implements ClientStore {
   readonly #deviceId: string;
   #meta: StoredMeta = EMPTY;
+  #run = 0n;
   readonly #sends = new Map<string, StoredSend>();
   readonly #conversations = new Map<ConversationName, StoredConversation>();
   readonly #marks = new Map<ConversationName, StoredMarks>();
@@ -82,8 +83,14 @@ export class MemoryClientStore implements ClientStore {
 
   /** {@link load}, at once: for a driver that has no time to wait. */
   loadNow(): Snapshot {
+    return { ...this.snapshot(), run: ++this.#run };
+  }
+
+  /** What is stored, without starting a run. */
+  snapshot(): Snapshot {
     return {
       deviceId: this.#deviceId,
+      run: this.#run,
       meta: this.#meta,
       sends: [...this.#sends.values()],
       conversations: [...this.#conversations.values()],

@@ -2,7 +2,7 @@
  * A server's store in memory, for tests and simulations: the plain statement of what a store does. It survives nothing
  * but the object itself, and tells the truth about that.
  */
-import { Durability, ErrorCode, Message, TombstoneReason } from "../gen/index.js";
+import { Durability, Message, TombstoneReason } from "../gen/index.js";
 import { bigMax, bigMin, idKey, type Seq } from "../core/basics.js";
 import { judgeSend, sameContent } from "../core/server/intake.js";
 import {

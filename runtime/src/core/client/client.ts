@@ -122,7 +122,7 @@ export class ClientCore {
     };
     this.#userId = snapshot.meta.userId;
     this.#epoch = snapshot.meta.epoch;
-    this.#session = new ClientSession(settings, random, snapshot.deviceId, nextRequestId);
+    this.#session = new ClientSession(settings, random, snapshot, nextRequestId);
     this.#outbox = new Outbox(random, nextRequestId, snapshot.sends);
     this.#inbox = new Inbox(settings, crc32, snapshot);
     this.#catchUp = new CatchUp(settings, random, nextRequestId, this.#inbox, snapshot.meta.syncToken);
@@ -147,6 +147,11 @@ export class ClientCore {
   /** The user that the store belongs to; empty before the first Welcome. */
   get userId(): string {
     return this.#userId;
+  }
+
+  /** Where the connection stands. */
+  get phase(): ClientSession["phase"] {
+    return this.#session.phase;
   }
 
   get isOpen(): boolean {

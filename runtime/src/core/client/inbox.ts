@@ -20,7 +20,6 @@
  * | any | ended | as it was | forget the session's push_seqs | RECON-4 |
  */
 import {
-  type Conversation,
   type Entry,
   ErrorCode,
   type HeadNotify,
@@ -278,7 +277,7 @@ export class Inbox {
         reason: skipped.reason,
       };
       line.cursor = skipped.upTo;
-      for (const seq of [...line.buffer.keys()]) if (seq <= line.cursor) line.buffer.delete(seq);
+      for (const seq of line.buffer.keys()) if (seq <= line.cursor) line.buffer.delete(seq);
       const changes: Change[] = [
         { kind: "putGap", conversation: line.name, gap },
         { kind: "putConversation", conversation: storedOf(line) },
@@ -298,6 +297,11 @@ export class Inbox {
       return effects;
     }
     for (const entry of entries) {
+      if (own && entry.seq <= line.cursor) {
+        // Behind where this device began: it has left the outbox in this very act, and must be somewhere.
+        effects.push(this.#keep(line, { entry, damaged: false }));
+        continue;
+      }
       if (entry.seq <= line.cursor || (line.buffer.has(entry.seq) && !own)) continue;
       const stored = this.#judge(line, entry, pulled, effects);
       if (stored === null) {
@@ -331,12 +335,7 @@ export class Inbox {
       effects.push(this.#store(line, changes, tellings));
     } else if (own && entries[0]!.seq > line.cursor) {
       // It has left the outbox in this very act: it must be somewhere.
-      const kept = line.buffer.get(entries[0]!.seq)!;
-      effects.push({
-        kind: "store",
-        changes: [{ kind: "putEntries", conversation: line.name, entries: [kept] }],
-        note: null,
-      });
+      effects.push(this.#keep(line, line.buffer.get(entries[0]!.seq)!));
     }
     this.#bound(line);
     this.#watchHole(at, line);
@@ -381,8 +380,7 @@ export class Inbox {
     const effects: InboxEffect[] = [];
     if (unknown && state.fresh) {
       // What the user has read elsewhere is history here. Clause PULL-6.
-      line.cursor = line.durable = bigMax(state.cursor, bigMin(state.readSeq, state.head));
-      line.told = state.cursor;
+      line.cursor = line.durable = bigMin(state.readSeq, state.head);
     } else if (line.unsure || state.head < line.cursor) {
       effects.push(...this.#confirmUpTo(line, bigMin(bigMin(line.cursor, state.cursor), state.head)));
     }
@@ -476,6 +474,11 @@ export class Inbox {
 
   #store(line: Line, changes: readonly Change[], tellings: readonly Telling[]): InboxEffect {
     return { kind: "store", changes, note: { of: "inbox", name: line.name, cursor: line.cursor, tellings } };
+  }
+
+  /** Stores an entry without the cursor. */
+  #keep({ name }: Line, stored: StoredEntry): InboxEffect {
+    return { kind: "store", changes: [{ kind: "putEntries", conversation: name, entries: [stored] }], note: null };
   }
 
   #line(name: ConversationName): Line {

@@ -98,6 +98,8 @@ export interface StoredMeta {
 export interface Snapshot {
   /** Made once and kept. Clause DEV-1. */
   readonly deviceId: string;
+  /** Rises with every load of the store, from 1. Clause DEV-10. */
+  readonly run: bigint;
   readonly meta: StoredMeta;
   readonly sends: readonly StoredSend[];
   readonly conversations: readonly StoredConversation[];

@@ -108,19 +108,28 @@ export class ClientSession {
   readonly #settings: ClientSettings;
   readonly #random: Random;
   readonly #deviceId: string;
+  readonly #run: bigint;
   readonly #nextRequestId: () => number;
   #phase: Phase = { name: "stopped" };
   #timers: Timers;
   /** Connections in a row that were not healthy. Clauses RECON-1, RECON-2. */
   #attempts = 0;
+  /** Connections of this run. Clause DEV-10. */
+  #connections = 0;
   /** A token that a server has refused. Clause AUTH-2. */
   #refused: string | null = null;
   #refresh: { requestId: number } | null = null;
 
-  constructor(settings: ClientSettings, random: Random, deviceId: string, nextRequestId: () => number) {
+  constructor(
+    settings: ClientSettings,
+    random: Random,
+    { deviceId, run }: { readonly deviceId: string; readonly run: bigint },
+    nextRequestId: () => number,
+  ) {
     this.#settings = settings;
     this.#random = random;
     this.#deviceId = deviceId;
+    this.#run = run;
     this.#nextRequestId = nextRequestId;
     this.#timers = settings.timers;
   }
@@ -221,6 +230,8 @@ export class ClientSession {
       clientName,
       clientVersion,
       receiveWindow,
+      run: this.#run,
+      attempt: ++this.#connections,
     };
   }
 

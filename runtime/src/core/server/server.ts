@@ -37,7 +37,7 @@ import {
 import { Offline, type OfflineInput, type OfflineTicket } from "./offline.js";
 import { Query, type QueryTicket } from "./query.js";
 import { type ReadTicket, Receipts } from "./receipts.js";
-import { type Request, Session, type SessionEffect, type SessionInput, type Verdict } from "./session.js";
+import { type Greeting, type Request, Session, type SessionEffect, type SessionInput, type Verdict } from "./session.js";
 import { Sync, type SyncTicket } from "./sync.js";
 
 /** A connection, by a number that the driver gives out and never uses again. */
@@ -117,6 +117,7 @@ const OVERLOADED_RETRY_MS = 200;
 interface Place {
   readonly user: string;
   readonly device: string;
+  readonly greeting: Greeting;
   readonly intake: Intake;
   readonly delivery: Delivery;
   readonly offline: Offline;
@@ -125,6 +126,10 @@ interface Place {
   readonly query: Query;
   readonly receipts: Receipts;
 }
+
+/** A Hello that was overtaken on its way. Clause DEV-11. */
+const isStale = (late: Greeting, open: Greeting): boolean =>
+  late.run !== 0n && (late.run < open.run || (late.run === open.run && late.attempt <= open.attempt));
 
 /** A connection and what it has become. */
 export interface Seat {
@@ -277,9 +282,12 @@ export class ServerCore {
   /** One session for a device, and so many for a user. Clauses DEV-3, LIM-9. */
   #admit(seat: Seat, { user, device }: { user: string; device: string }, moment: Moment, sessionId: string): void {
     const greeting = seat.session.greeting!;
+    const { at } = moment;
     const older = this.#users.get(user)?.get(device);
-    if (older)
-      this.#run(older, { kind: "leave", at: moment.at, code: ErrorCode.ERROR_CODE_SESSION_REPLACED }, moment.at);
+    if (older && isStale(greeting, older.place!.greeting)) {
+      return this.#run(seat, { kind: "admitted", moment, sessionId, verdict: "stale" }, at);
+    }
+    if (older) this.#run(older, { kind: "leave", at, code: ErrorCode.ERROR_CODE_SESSION_REPLACED }, at);
     const room = (this.#users.get(user)?.size ?? 0) < this.#settings.sessionsPerUserMax;
     if (room) {
       const { timers, linesMax, firstPushSeq } = this.#settings;
@@ -288,6 +296,7 @@ export class ServerCore {
       seat.place = {
         user,
         device,
+        greeting,
         intake: new Intake(this.#settings, user, moment.at),
         delivery: new Delivery({ window, stalledMs: timers.stalledMs, linesMax, firstPushSeq, nameOf }),
         offline: new Offline(this.#settings, user, device),
@@ -301,7 +310,7 @@ export class ServerCore {
       devices.set(device, seat);
       this.#effects.push({ kind: "opened", link: seat.link, user, device, sessionId });
     }
-    this.#run(seat, { kind: "admitted", moment, sessionId, room }, moment.at);
+    this.#run(seat, { kind: "admitted", moment, sessionId, verdict: room ? "room" : "full" }, at);
   }
 
   #request(seat: Seat, place: Place, request: Request, at: Millis): void {

@@ -13,6 +13,7 @@
  * | checking | token not accepted | closed | Error TOKEN_REJECTED, close | AUTH-1 |
  * | admitted | room | open | Welcome | CONN-4 |
  * | admitted | no room | closed | Error TOO_MANY_SESSIONS, close | LIM-9 |
+ * | admitted | older than the open session | closed | Error HELLO_STALE, close | DEV-11 |
  * | open | Hello, or a kind that only servers send | closed | Error PROTOCOL_VIOLATION, close | CONN-13 |
  * | open | another frame | open | take it in | BEAT-8 |
  * | open | an unknown kind | open | Error UNSUPPORTED_FRAME, or nothing | FRAME-14, FRAME-15 |
@@ -59,7 +60,13 @@ export type Verdict =
 export type SessionInput =
   | { readonly kind: "received"; readonly at: Millis; readonly frame: ReceivedFrame }
   | { readonly kind: "verdict"; readonly moment: Moment; readonly purpose: Purpose; readonly verdict: Verdict }
-  | { readonly kind: "admitted"; readonly moment: Moment; readonly sessionId: string; readonly room: boolean }
+  | {
+      readonly kind: "admitted";
+      readonly moment: Moment;
+      readonly sessionId: string;
+      /** `stale`: the device's open session is of a later attempt. `full`: the user has too many sessions. */
+      readonly verdict: "room" | "full" | "stale";
+    }
   /** The bytes are no frame. */
   | { readonly kind: "broken"; readonly at: Millis; readonly code: ErrorCode; readonly detail: string }
   /** Another core found a frame that ends the session. */
@@ -97,6 +104,9 @@ export interface Greeting {
   readonly version: number;
   readonly features: readonly string[];
   readonly receiveWindow: number;
+  /** The start of the client's program and the connection in it; 0 when not given. Clause DEV-10. */
+  readonly run: bigint;
+  readonly attempt: number;
 }
 
 type Phase =
@@ -206,6 +216,8 @@ export class Session {
       version: Math.min(hello.versionMax, versionMax),
       features: hello.features.filter((name) => this.#settings.features.includes(name)),
       receiveWindow: Math.min(hello.receiveWindow ?? Number.MAX_SAFE_INTEGER, this.#settings.limits.receiveWindow),
+      run: hello.run,
+      attempt: hello.attempt,
     };
     this.#phase = { name: "checking", until: phase.until, greeting };
     return [{ kind: "authenticate", token: hello.token, purpose: { kind: "hello" } }];
@@ -246,7 +258,8 @@ export class Session {
       case "leave":
         return this.#farewell(input);
       case "admitted": {
-        if (!input.room) return this.#fail(errorFrame(ErrorCode.ERROR_CODE_TOO_MANY_SESSIONS));
+        if (input.verdict === "full") return this.#fail(errorFrame(ErrorCode.ERROR_CODE_TOO_MANY_SESSIONS));
+        if (input.verdict === "stale") return this.#fail(errorFrame(ErrorCode.ERROR_CODE_HELLO_STALE));
         const { limits, timers, epoch, durability, dedupWindowMs } = this.#settings;
         const { user, endsAt, greeting, expiresAtMs } = phase;
         const { at, wallMs } = input.moment;
@@ -414,6 +427,7 @@ function faultOf(hello: Hello): string | null {
   if (!hasBytes(hello.clientName, 0, NAME_BYTES_MAX)) return "client_name has more than 64 bytes";
   if (!hasBytes(hello.clientVersion, 0, NAME_BYTES_MAX)) return "client_version has more than 64 bytes";
   if (hello.features.length > FEATURES_MAX) return "more than 64 features";
+  if ((hello.run === 0n) !== (hello.attempt === 0)) return "run and attempt go together";
   if (!hello.features.every(isName)) return "a feature has not 1 to 64 bytes";
   return null;
 }
