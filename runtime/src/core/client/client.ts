@@ -16,7 +16,6 @@ import {
 } from "../../gen/index.js";
 import {
   type FrameBody,
-  InvariantError,
   isConversation,
   type Millis,
   type ReceivedFrame,
@@ -260,7 +259,8 @@ export class ClientCore {
     const { at } = this.#now;
     const { userId, epoch } = welcome;
     if (this.#userId !== "" && this.#userId !== userId) {
-      throw new InvariantError("a session of another user than the store's: the driver has to refuse it");
+      // What is stored belongs to somebody else, and must not be sent in this user's name.
+      return this.#toSession({ kind: "refuse", code: ErrorCode.ERROR_CODE_FORBIDDEN });
     }
     const epochChanged = this.#epoch !== "" && this.#epoch !== epoch;
     if (this.#userId !== userId || this.#epoch !== epoch) {

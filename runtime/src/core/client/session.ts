@@ -22,7 +22,7 @@
  * | open | silence of 1.5 heartbeats | resting | close, back off | BEAT-4 |
  * | open, leaving | broken bytes | resting | Error, close, back off | FRAME-22 |
  * | resting | the wait is over | authorizing | obtain a token | RECON-3 |
- * | any | the application closes | stopped | close | RECON-3 |
+ * | any | the application closes, or the session is another user's than the store's | stopped | close | RECON-3 |
  */
 import { CODES } from "../../gen/codes.js";
 import {
@@ -42,6 +42,8 @@ import type { ClientSettings, ConnectionStatus } from "./model.js";
 export type SessionInput =
   | { readonly kind: "connect"; readonly at: Millis }
   | { readonly kind: "close"; readonly at: Millis }
+  /** The session is not one to work with: a person must act. */
+  | { readonly kind: "refuse"; readonly code: ErrorCode }
   /** The application's credential; null when there is none to be had. */
   | { readonly kind: "token"; readonly at: Millis; readonly token: string | null }
   | { readonly kind: "dialed"; readonly at: Millis }
@@ -159,6 +161,7 @@ export class ClientSession {
 
   step(input: SessionInput): readonly SessionEffect[] {
     if (input.kind === "close") return this.#stop(ErrorCode.ERROR_CODE_UNSPECIFIED, false);
+    if (input.kind === "refuse") return this.#stop(input.code, true);
     const phase = this.#phase;
     switch (phase.name) {
       case "stopped":

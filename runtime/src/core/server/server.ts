@@ -90,6 +90,8 @@ export type ServerInput =
       readonly code: ErrorCode;
       readonly user?: string;
       readonly device?: string;
+      /** The spread of the reconnects; otherwise that of the settings, for a drain. */
+      readonly reconnectWindowMs?: number;
     }
   /** Everything that came at once has been put in: what was held back to be joined leaves now. */
   | { readonly kind: "flush"; readonly at: Millis }
@@ -597,8 +599,9 @@ export class ServerCore {
     this.#settle(seat, at);
   }
 
-  #leave({ at, code, user, device }: Extract<ServerInput, { kind: "leave" }>): void {
-    const reconnectWindowMs = code === ErrorCode.ERROR_CODE_DRAINING ? this.#settings.reconnectWindowMs : 0;
+  #leave({ at, code, user, device, reconnectWindowMs: spread }: Extract<ServerInput, { kind: "leave" }>): void {
+    const reconnectWindowMs =
+      spread ?? (code === ErrorCode.ERROR_CODE_DRAINING ? this.#settings.reconnectWindowMs : 0);
     const seats =
       user === undefined
         ? [...this.#seats.values()]

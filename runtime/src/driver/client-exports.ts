@@ -1,0 +1,16 @@
+/** The public names of a client, the same on every platform. */
+export {
+  type Address,
+  type ClientEvents,
+  type ConnectionState,
+  type ImwireClient,
+  type Message,
+  type MessageState,
+  type Outgoing,
+  RequestFailed,
+  SendFailed,
+  Stopped,
+  UsageError,
+} from "./imwire-client.js";
+export { MemoryClientStore } from "../store/memory-client-store.js";
+export type { ClientStore } from "../store/client-store.js";
