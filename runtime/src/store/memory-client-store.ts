@@ -161,9 +161,9 @@ export class MemoryClientStore implements ClientStore {
         return;
       case "unconfirm": {
         const kept = this.#of(change.conversation);
-        for (const [seq, stored] of kept.entries) {
-          if (seq <= change.above) continue;
-          kept.entries.delete(seq);
+        for (const stored of this.entriesNow(change.conversation)) {
+          if (stored.entry.seq <= change.above) continue;
+          kept.entries.delete(stored.entry.seq);
           kept.unconfirmed.set(entryIdentity(stored), stored);
         }
         return;
