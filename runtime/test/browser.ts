@@ -7,12 +7,8 @@ import { delimiter, join } from "node:path";
 import { build } from "esbuild";
 import { type BrowserContext, chromium, type Page } from "playwright-core";
 
-const PLACES = [
-  ...(process.env["CHROMIUM"] ? [process.env["CHROMIUM"]] : []),
-  "/usr/bin/chromium",
-  "/usr/bin/chromium-browser",
-  ...(process.env["PATH"] ?? "").split(delimiter).map((folder) => join(folder, "google-chrome")),
-];
+const PLACES = [process.env["CHROMIUM"] ?? "", "/usr/bin/chromium", "/usr/bin/chromium-browser"].filter(Boolean);
+const ON_PATH = (process.env["PATH"] ?? "").split(delimiter).map((folder) => join(folder, "google-chrome"));
 
 const FLAGS = [
   "--headless",
@@ -26,10 +22,10 @@ const FLAGS = [
 ];
 
 /** Where the browser is, or null. */
-export const CHROMIUM: string | null = PLACES.find((place) => existsSync(place)) ?? null;
+export const CHROMIUM: string | null = [...PLACES, ...ON_PATH].find((place) => existsSync(place)) ?? null;
 
 /** For the name of what is skipped where there is no browser. */
-export const NO_CHROMIUM = `skipped: no Chromium at ${PLACES.slice(0, -1).join(", ") || "any place"}: install Debian's chromium`;
+export const NO_CHROMIUM = `skipped: no Chromium at ${PLACES.join(", ")}: install Debian's chromium`;
 
 export interface TestBrowser {
   /** A tab whose page has run the bundle. */

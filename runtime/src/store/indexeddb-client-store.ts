@@ -85,12 +85,11 @@ function checked(value: bigint): bigint {
 
 export class IndexedDbClientStore implements ClientStore {
   readonly #database: IdbDatabase;
-  readonly #deviceId: string;
+  #deviceId = "";
   #whyClosed: string | null = null;
 
-  private constructor(database: IdbDatabase, deviceId: string) {
+  private constructor(database: IdbDatabase) {
     this.#database = database;
-    this.#deviceId = deviceId;
     // A tab with a newer version of the program waits for this one to let go.
     database.addEventListener("versionchange", () => this.#shut("another tab has a newer version, or deletes it"));
     database.addEventListener("close", () => this.#shut("the browser has taken it away"));
@@ -104,8 +103,10 @@ export class IndexedDbClientStore implements ClientStore {
    */
   static async open(name: string): Promise<IndexedDbClientStore> {
     const database = await openDatabase(name);
+    const store = new IndexedDbClientStore(database);
     try {
-      return new IndexedDbClientStore(database, await deviceIdOf(database));
+      store.#deviceId = await deviceIdOf(database);
+      return store;
     } catch (cause) {
       database.close();
       throw new StoreUnusable(`the store "${name}" cannot be used: ${(cause as Error).message}`, { cause });

@@ -4,15 +4,14 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { CHROMIUM, NO_CHROMIUM, openBrowser, type TestBrowser } from "../browser.js";
 import { PAGE_CASES, type pageCalls } from "./indexeddb-client-store.page.js";
 
-type Call = keyof typeof pageCalls;
-
-const call = (page: Page, name: Call, argument: string): Promise<unknown> =>
+const call = (page: Page, name: keyof typeof pageCalls, argument: string): Promise<unknown> =>
   page.evaluate(
-    ([name, argument]) => (globalThis as unknown as { page: typeof pageCalls }).page[name as Call](argument!),
-    [name, argument],
+    ([name, argument]) =>
+      (globalThis as unknown as { page: Record<string, (argument: string) => Promise<unknown>> }).page[name]!(argument),
+    [name, argument] as const,
   );
 
-describe.skipIf(CHROMIUM === null)(CHROMIUM === null ? NO_CHROMIUM : "IndexedDbClientStore", () => {
+describe.skipIf(CHROMIUM === null)(`IndexedDbClientStore${CHROMIUM === null ? `: ${NO_CHROMIUM}` : ""}`, () => {
   let browser: TestBrowser;
   let page: Page;
 
