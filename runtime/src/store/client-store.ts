@@ -9,7 +9,10 @@ export interface Written {
 }
 
 export interface ClientStore {
-  /** Everything that a client starts from. Makes the device id the first time, and counts the runs. Clauses DEV-1, DEV-10. */
+  /**
+   * Everything that a client starts from; its sends in their rising `order`, the rest in no order that says anything.
+   * The device id is made once, and each load is a run. Clauses DEV-1, DEV-10.
+   */
   load(): Promise<Snapshot>;
   /**
    * Does all changes, in their order, as one atomic and durable act. Clauses SEND-24, ACK-10, SYNC-7.
@@ -23,7 +26,7 @@ export interface ClientStore {
   entriesBefore(conversation: ConversationName, before: Seq, entriesMax: number): Promise<readonly StoredEntry[]>;
   /** What the server did not give. */
   gaps(conversation: ConversationName): Promise<readonly StoredGap[]>;
-  /** Entries that the server's present log does not have. Clause RECON-7. */
+  /** Entries that the server's present log does not have, in rising seq of the log that had them. Clause RECON-7. */
   unconfirmed(conversation: ConversationName): Promise<readonly StoredEntry[]>;
   close(): Promise<void>;
 }

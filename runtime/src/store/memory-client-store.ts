@@ -12,6 +12,7 @@ import type {
   StoredSend,
 } from "../core/client/model.js";
 import type { ClientStore, Written } from "./client-store.js";
+import { StoreFault } from "./store-fault.js";
 
 interface Kept {
   readonly entries: Map<Seq, StoredEntry>;
@@ -26,11 +27,38 @@ export function entryIdentity({ entry }: StoredEntry): string {
   return `${idKey(entry.slot.value.clientMsgId)}${entry.slot.value.senderId}`;
 }
 
-const EMPTY: StoredMeta = { userId: "", epoch: "", syncToken: new Uint8Array() };
+/** What a new store says of whom it belongs to. */
+export const NO_META: StoredMeta = { userId: "", epoch: "", syncToken: new Uint8Array() };
+
+/** An entry in {@link Written}. */
+export const writtenKey = (conversation: ConversationName, seq: Seq): string => `${conversation} ${seq}`;
+
+const SEQ_MAX = 2n ** 64n - 1n;
+
+/** What a store on a disk could refuse in the middle of a write. */
+function seqsOf(change: Change): readonly Seq[] {
+  switch (change.kind) {
+    case "putConversation":
+      return [change.conversation.cursor, change.conversation.head, change.conversation.floor];
+    case "putMarks":
+      return [change.marks.readSeq];
+    case "putEntries":
+      return change.entries.map(({ entry }) => entry.seq);
+    case "putGap":
+      return [change.gap.from, change.gap.upTo];
+    case "unconfirm":
+      return [change.above];
+    default:
+      return [];
+  }
+}
+
+const bySeq = (a: StoredEntry, b: StoredEntry): number =>
+  a.entry.seq < b.entry.seq ? -1 : a.entry.seq > b.entry.seq ? 1 : 0;
 
 export class MemoryClientStore implements ClientStore {
   readonly #deviceId: string;
-  #meta: StoredMeta = EMPTY;
+  #meta: StoredMeta = NO_META;
   #run = 0n;
   readonly #sends = new Map<string, StoredSend>();
   readonly #conversations = new Map<ConversationName, StoredConversation>();
@@ -61,9 +89,8 @@ export class MemoryClientStore implements ClientStore {
     before: Seq,
     entriesMax: number,
   ): Promise<readonly StoredEntry[]> {
-    return this.entriesNow(conversation)
-      .filter(({ entry }) => before === 0n || entry.seq < before)
-      .slice(-entriesMax);
+    const inFront = this.entriesNow(conversation).filter(({ entry }) => before === 0n || entry.seq < before);
+    return inFront.slice(Math.max(0, inFront.length - entriesMax));
   }
 
   async gaps(conversation: ConversationName): Promise<readonly StoredGap[]> {
@@ -71,14 +98,14 @@ export class MemoryClientStore implements ClientStore {
   }
 
   async unconfirmed(conversation: ConversationName): Promise<readonly StoredEntry[]> {
-    return [...this.#of(conversation).unconfirmed.values()];
+    return [...this.#of(conversation).unconfirmed.values()].sort(bySeq);
   }
 
   async close(): Promise<void> {}
 
   /** All entries of a conversation in rising seq. */
   entriesNow(conversation: ConversationName): readonly StoredEntry[] {
-    return [...this.#of(conversation).entries.values()].sort((a, b) => (a.entry.seq < b.entry.seq ? -1 : 1));
+    return [...this.#of(conversation).entries.values()].sort(bySeq);
   }
 
   /** {@link load}, at once: for a driver that has no time to wait. */
@@ -92,7 +119,7 @@ export class MemoryClientStore implements ClientStore {
       deviceId: this.#deviceId,
       run: this.#run,
       meta: this.#meta,
-      sends: [...this.#sends.values()],
+      sends: [...this.#sends.values()].sort((a, b) => a.order - b.order),
       conversations: [...this.#conversations.values()],
       marks: [...this.#marks.values()],
       above: [...this.#conversations.values()].flatMap(({ name, cursor }) =>
@@ -105,6 +132,9 @@ export class MemoryClientStore implements ClientStore {
 
   /** {@link write}, at once. */
   writeNow(changes: readonly Change[]): Written {
+    for (const seq of changes.flatMap(seqsOf)) {
+      if (seq < 0n || seq > SEQ_MAX) throw new StoreFault("notDone", `not written: ${seq} is no seq`);
+    }
     const again = new Set<string>();
     for (const change of changes) this.#do(change, again);
     return { again };
@@ -128,7 +158,8 @@ export class MemoryClientStore implements ClientStore {
         const kept = this.#of(change.conversation);
         for (const stored of change.entries) {
           kept.entries.set(stored.entry.seq, stored);
-          if (kept.unconfirmed.delete(entryIdentity(stored))) again.add(`${change.conversation} ${stored.entry.seq}`);
+          if (kept.unconfirmed.delete(entryIdentity(stored)))
+            again.add(writtenKey(change.conversation, stored.entry.seq));
         }
         return;
       }
@@ -137,9 +168,9 @@ export class MemoryClientStore implements ClientStore {
         return;
       case "unconfirm": {
         const kept = this.#of(change.conversation);
-        for (const [seq, stored] of kept.entries) {
-          if (seq <= change.above) continue;
-          kept.entries.delete(seq);
+        for (const stored of this.entriesNow(change.conversation)) {
+          if (stored.entry.seq <= change.above) continue;
+          kept.entries.delete(stored.entry.seq);
           kept.unconfirmed.set(entryIdentity(stored), stored);
         }
         return;
