@@ -448,9 +448,9 @@ function relations(options: Options, says: (name: string) => string): string[] {
     problems.push(`${says("admin.token")} and ${says("admin.tokenFile")} are both set: keep one of them.`);
   }
   const hasAdmin = admin.token !== undefined || admin.tokenFile !== undefined;
-  if (admin.metricsToken && !hasAdmin) {
+  if (admin.protectMetrics && !hasAdmin) {
     problems.push(
-      `${says("admin.metricsToken")} asks for a token at /metrics, but there is none: set IMWIRE_ADMIN_TOKEN.`,
+      `${says("admin.protectMetrics")} asks for a token at /metrics, but there is none: set IMWIRE_ADMIN_TOKEN.`,
     );
   }
   const ports = (

@@ -36,7 +36,7 @@ export interface Options {
     readonly tokenFile?: string;
     readonly host: string;
     readonly port?: number;
-    readonly metricsToken: boolean;
+    readonly protectMetrics: boolean;
   };
   readonly limits: Omit<Limits, "_unknownFields">;
   readonly timers: Omit<Timers, "_unknownFields">;
@@ -138,7 +138,7 @@ export const OPTIONS: Section = section("The configuration of imwire-server.", {
     cert: file("The file of the certificate and its chain, PEM. Needs tls.key."),
     key: file("The file of the certificate's private key, PEM. Needs tls.cert."),
   }),
-  data: file("The SQLite database. Made when it is not there; two servers on one file are refused.", {
+  data: file("The SQLite database. Made when it is not there. One server at a time.", {
     default: "./imwire.db",
   }),
   memory: flag(
@@ -188,7 +188,7 @@ export const OPTIONS: Section = section("The configuration of imwire-server.", {
     tokenFile: file("A file with the token in place of admin.token. A line break at its end does not count."),
     host: text("The address of the own port.", { default: "127.0.0.1" }),
     port: port(undefined, "A port of its own for the interface. Not set: the WebSocket's. 0: a free one."),
-    metricsToken: flag("Asks for the admin token at /metrics too."),
+    protectMetrics: flag("Asks for the admin token at /metrics too."),
   }),
   limits: section("What Welcome announces as limits. Clause CONN-10.", {
     frameBytesMax: number(
@@ -312,7 +312,7 @@ export const OPTIONS: Section = section("The configuration of imwire-server.", {
     "The sends that a device may make at once. 0 only where sendsPerSecond is 0. Small: an outbox from a tunnel comes slowly.",
   ),
   receiptMembersMax: count(
-    100,
+    20,
     2,
     "Receipts are sent in conversations of up to this many members. Large: each read mark of a large group is sent to everybody.",
   ),
