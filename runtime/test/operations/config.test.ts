@@ -263,6 +263,8 @@ describe("what a call asks for", () => {
     expect(help).toContain("Exit codes: 0 done, 2");
     expect(help).not.toContain("--timers-heartbeat-ms");
     expect(help).not.toContain("--first-push-seq");
+    expect(help).not.toContain("--lines-max");
+    expect(help.split("\n").length).toBeLessThan(70);
     const all = shown(["--help-all"]);
     for (const { flag, leaf } of namedOptions()) {
       if (!leaf.notFrom?.includes("flag")) expect(all).toContain(`${flag} `);
