@@ -19,6 +19,8 @@ export async function generate(write) {
   if (write) for (const name of staleNames) writeFileSync(new URL(name, vectors), vectorText(files.get(name)));
   stale.push(...writeSpec(root, write));
   stale.push(...(await writeRuntimeBindings(write)));
+  const { writeServerOptions } = await import("../runtime/dist/operations/reference.js");
+  stale.push(...writeServerOptions(root, write));
   return stale;
 }
 

@@ -44,6 +44,14 @@ export interface JwtOptions {
   readonly jwksCooldownMs?: number;
 }
 
+/** How a server tells who somebody is. */
+export type AuthConfig = { readonly kind: "dev" } | { readonly kind: "jwt"; readonly jwt: JwtOptions };
+
+/** What a configuration asks for. @throws UsageError when key and algorithms do not belong together. */
+export function authenticatorOf(auth: AuthConfig, wallMs: () => number = Date.now): Authenticate {
+  return auth.kind === "dev" ? devAuthenticator(wallMs) : jwtAuthenticator(auth.jwt, wallMs);
+}
+
 const REFUSED: Verdict = { accepted: false };
 const SECRET_BYTES_MIN = 32;
 const RSA_BITS_MIN = 2048;

@@ -6,10 +6,11 @@ import { isAbsolute, resolve } from "node:path";
 import { Ajv } from "ajv";
 import { Command, CommanderError, Option } from "commander";
 import type { ServerSettings } from "../core/server/model.js";
-import { type JwtOptions, type JwtProof, jwtAuthenticator } from "./auth.js";
+import { type AuthConfig, authenticatorOf, type JwtOptions, type JwtProof } from "./auth.js";
 import { nearest, UsageError } from "./errors.js";
 import {
   expectation,
+  isRare,
   isSection,
   type Leaf,
   namedOptions,
@@ -37,7 +38,7 @@ export interface ServerConfig {
   readonly file: string | null;
   /** The certificate and key, PEM; null: no TLS. */
   readonly tls: { readonly cert: string; readonly key: string } | null;
-  readonly auth: { readonly kind: "dev" } | { readonly kind: "jwt"; readonly jwt: JwtOptions };
+  readonly auth: AuthConfig;
   readonly users: Users | null;
   /** Null: /admin is off. */
   readonly adminToken: string | null;
@@ -139,23 +140,23 @@ function program(version: string, all = false): { command: Command; printed: () 
     .option("--config <file>", "The configuration file, JSON.")
     .option("--check-config", "Says whether the configuration is good, and starts nothing.")
     .option("--print-config", "Prints what is in force, without secrets, as a file that can be used again.")
-    .option("--help-all", "Shows also limits, timers and what is for tests.")
+    .option("--help-all", "Shows also limits, timers and what else is seldom changed.")
     .allowExcessArguments(false)
     .showSuggestionAfterError()
     .exitOverride()
     .configureOutput({ writeOut: (text) => (printed += text), writeErr: () => {}, getOutHelpWidth: () => 120 });
-  for (const { flag, name, leaf } of ALL) {
+  for (const each of ALL) {
+    const { flag, name, leaf } = each;
     if (leaf.notFrom?.includes("flag")) continue;
     const option = new Option(leaf.type === "boolean" ? flag : `${flag} <${placeholder(leaf)}>`, brief(leaf));
     const group = name.includes(".") ? name.slice(0, name.indexOf(".")) : "";
-    const rare = leaf.forTests || group === "limits" || group === "timers";
-    command.addOption(option.hideHelp(Boolean(rare) && !all).helpGroup(group === "" ? "Options:" : `${group}:`));
+    command.addOption(option.hideHelp(isRare(each) && !all).helpGroup(group === "" ? "Options:" : `${group}:`));
     if (leaf.type === "boolean") command.addOption(new Option(flag.replace("--", "--no-")).hideHelp());
   }
   command.addHelpText(
     "after",
     "\nSecrets come from variables or files only: IMWIRE_JWT_SECRET or jwt.secretFile, IMWIRE_ADMIN_TOKEN or admin.tokenFile.\n" +
-      "Limits and timers: imwire-server --help-all, and docs/server-options.md.\n\n" +
+      "All options: imwire-server --help-all, and docs/server-options.md.\n\n" +
       "Exit codes: 0 done, 2 the call or its configuration is not usable, 70 a fault of imwire-server.",
   );
   return { command, printed: () => printed };
@@ -367,14 +368,8 @@ function fromText(text: string, leaf: Leaf): unknown {
 /** Puts values together with the defaults; null when one of them is not as it must be. */
 function merge(given: ReadonlyMap<string, Given>, cwd: string, problems: string[]): Options | null {
   const merged: Record<string, unknown> = {};
-  const put = (name: string, value: unknown) => {
-    const keys = name.split(".");
-    let node = merged;
-    for (const key of keys.slice(0, -1)) node = (node[key] ??= {}) as Record<string, unknown>;
-    node[keys.at(-1)!] = value;
-  };
   for (const [key, node] of Object.entries(OPTIONS.properties)) if (isSection(node)) merged[key] = {};
-  for (const [name, { value }] of given) put(name, value);
+  for (const [name, { value }] of given) put(merged, name, value);
   if (!validate(merged)) {
     const names = new Set(validate.errors!.map(({ instancePath }) => instancePath.slice(1).split("/")));
     const wrong = new Set([...names].map((path) => (BY_NAME.has(path[0]!) ? path[0]! : path.slice(0, 2).join("."))));
@@ -391,7 +386,7 @@ function merge(given: ReadonlyMap<string, Given>, cwd: string, problems: string[
     const value = valueAt(merged, name);
     if (typeof value !== "string" || isAbsolute(value)) continue;
     // A default is beside the process, not beside the configuration file.
-    put(name, resolve(given.get(name)?.folder ?? cwd, value));
+    put(merged, name, resolve(given.get(name)?.folder ?? cwd, value));
   }
   return merged;
 }
@@ -399,6 +394,13 @@ function merge(given: ReadonlyMap<string, Given>, cwd: string, problems: string[
 function hint(origin: string, value: unknown): string {
   if (!origin.startsWith("IMWIRE_") || !/^(tcp|udp):\/\//.test(String(value))) return "";
   return " Kubernetes sets this variable for a service named imwire: give the service another name, or say enableServiceLinks: false.";
+}
+
+function put(tree: Record<string, unknown>, name: string, value: unknown): void {
+  const keys = name.split(".");
+  let node = tree;
+  for (const key of keys.slice(0, -1)) node = (node[key] ??= {}) as Record<string, unknown>;
+  node[keys.at(-1)!] = value;
 }
 
 const valueAt = (tree: unknown, name: string): unknown =>
@@ -448,9 +450,9 @@ function relations(options: Options, says: (name: string) => string): string[] {
     problems.push(`${says("admin.token")} and ${says("admin.tokenFile")} are both set: keep one of them.`);
   }
   const hasAdmin = admin.token !== undefined || admin.tokenFile !== undefined;
-  if (admin.metricsToken && !hasAdmin) {
+  if (admin.protectMetrics && !hasAdmin) {
     problems.push(
-      `${says("admin.metricsToken")} asks for a token at /metrics, but there is none: set IMWIRE_ADMIN_TOKEN.`,
+      `${says("admin.protectMetrics")} asks for a token at /metrics, but there is none: set IMWIRE_ADMIN_TOKEN.`,
     );
   }
   const ports = (
@@ -478,7 +480,7 @@ function relations(options: Options, says: (name: string) => string): string[] {
 function authOf(
   { dev, jwt }: Options,
   files: { readonly secretFile: string | undefined; readonly publicKey: string | undefined },
-): ServerConfig["auth"] | undefined {
+): AuthConfig | undefined {
   if (dev) return { kind: "dev" };
   const secret = jwt.secret ?? files.secretFile;
   const proof: JwtProof | null =
@@ -499,8 +501,9 @@ function authOf(
     clockToleranceMs: jwt.clockToleranceMs,
   };
   // Made once to be thrown away: it says what is wrong with the key before anything starts.
-  jwtAuthenticator(options);
-  return { kind: "jwt", jwt: options };
+  const auth: AuthConfig = { kind: "jwt", jwt: options };
+  authenticatorOf(auth);
+  return auth;
 }
 
 function warningsOf(options: Options): string[] {
@@ -525,19 +528,12 @@ function warningsOf(options: Options): string[] {
   return warnings;
 }
 
-/** The options as a file that can be used again: without secrets, and without what is only a flag. */
+/** The options as a file that can be used again: in their order, without secrets and what is only a flag. */
 function printable(options: Options): unknown {
-  const drop = new Set(ALL.filter(({ leaf }) => leaf.secret || leaf.notFrom?.includes("file")).map(({ name }) => name));
-  const copy = (node: object, prefix: string): object =>
-    Object.fromEntries(
-      Object.entries(node)
-        .filter(([key]) => !drop.has(prefix + key))
-        .map(([key, value]: [string, unknown]) => [
-          key,
-          typeof value === "object" && value !== null && !Array.isArray(value)
-            ? copy(value, `${prefix}${key}.`)
-            : value,
-        ]),
-    );
-  return copy(options, "");
+  const tree: Record<string, unknown> = {};
+  for (const { name, leaf } of ALL) {
+    const value = valueAt(options, name);
+    if (value !== undefined && !leaf.secret && !leaf.notFrom?.includes("file")) put(tree, name, value);
+  }
+  return tree;
 }

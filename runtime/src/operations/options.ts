@@ -36,7 +36,7 @@ export interface Options {
     readonly tokenFile?: string;
     readonly host: string;
     readonly port?: number;
-    readonly metricsToken: boolean;
+    readonly protectMetrics: boolean;
   };
   readonly limits: Omit<Limits, "_unknownFields">;
   readonly timers: Omit<Timers, "_unknownFields">;
@@ -75,7 +75,9 @@ export interface Leaf {
   readonly secret?: boolean;
   /** The path of a file; relative to the folder of the configuration file that names it, or to the working folder. */
   readonly path?: boolean;
-  /** For tests of the protocol: works, and is left out of `--help`. */
+  /** Seldom changed: only `--help-all` shows it. */
+  readonly rare?: boolean;
+  /** For tests of the protocol: works, and is of no use in operation. */
   readonly forTests?: boolean;
 }
 
@@ -89,7 +91,7 @@ export interface Section {
 export type Source = "flag" | "variable" | "file";
 
 /** Words that the schema has beside those of JSON Schema. */
-export const OWN_WORDS = ["notFrom", "secret", "path", "forTests"] as const;
+export const OWN_WORDS = ["notFrom", "secret", "path", "rare", "forTests"] as const;
 
 const UINT32_MAX = 4_294_967_295;
 const DAY_MS = 86_400_000;
@@ -110,6 +112,10 @@ const number = (byDefault: number | undefined, minimum: number, maximum: number,
 const count = (byDefault: number, minimum: number, description: string): Leaf =>
   number(byDefault, minimum, UINT32_MAX, description);
 const timer = (byDefault: number, description: string): Leaf => number(byDefault, 1, DAY_MS, description);
+/** The same kind of option, but one that is seldom changed. */
+const rare =
+  <A extends unknown[]>(kind: (...args: A) => Leaf) =>
+  (...args: A): Leaf => ({ ...kind(...args), rare: true });
 const text = (description: string, more: Partial<Leaf> = {}): Leaf => ({
   type: "string",
   minLength: 1,
@@ -138,7 +144,7 @@ export const OPTIONS: Section = section("The configuration of imwire-server.", {
     cert: file("The file of the certificate and its chain, PEM. Needs tls.key."),
     key: file("The file of the certificate's private key, PEM. Needs tls.cert."),
   }),
-  data: file("The SQLite database. Made when it is not there; two servers on one file are refused.", {
+  data: file("The SQLite database. Made when it is not there. One server at a time.", {
     default: "./imwire.db",
   }),
   memory: flag(
@@ -148,7 +154,7 @@ export const OPTIONS: Section = section("The configuration of imwire-server.", {
     "Starts a new epoch: every client drops its cursors and syncs anew. Say it once, after the database was put back from a backup.",
     { notFrom: ["variable", "file"] },
   ),
-  dev: flag("Takes the token `dev:ann`, or just `ann`, for the user ann. For development: anybody is anybody."),
+  dev: flag("For development only: the token `dev:ann`, or just `ann`, is the user ann, so that anybody is anybody."),
   jwt: section("Who may log in: tokens are JSON Web Tokens, proved by one secret, one public key or one JWKS.", {
     algorithms: {
       type: "array",
@@ -186,9 +192,9 @@ export const OPTIONS: Section = section("The configuration of imwire-server.", {
       { notFrom: ["flag"], secret: true, minLength: 16 },
     ),
     tokenFile: file("A file with the token in place of admin.token. A line break at its end does not count."),
-    host: text("The address of the own port.", { default: "127.0.0.1" }),
+    host: text("The address of admin.port.", { default: "127.0.0.1" }),
     port: port(undefined, "A port of its own for the interface. Not set: the WebSocket's. 0: a free one."),
-    metricsToken: flag("Asks for the admin token at /metrics too."),
+    protectMetrics: flag("Asks for the admin token at /metrics too."),
   }),
   limits: section("What Welcome announces as limits. Clause CONN-10.", {
     frameBytesMax: number(
@@ -274,21 +280,21 @@ export const OPTIONS: Section = section("The configuration of imwire-server.", {
     ),
     tokenGraceMs: timer(30_000, "A session outlives its token by at most this. Small: a slow refresh ends sessions."),
   }),
-  dedupWindowMs: number(
+  dedupWindowMs: rare(number)(
     604_800_000,
     1,
     Number.MAX_SAFE_INTEGER,
     "How long an accepted client_msg_id is remembered, milliseconds. Below 86400000, a day, only for tests (DEDUP-9): what a phone repeats later would be there twice.",
   ),
-  authDeadlineMs: timer(
+  authDeadlineMs: rare(timer)(
     5000,
     "How long a connection may wait with its Hello, milliseconds. Small: slow networks never get in.",
   ),
-  closeAfterMs: timer(
+  closeAfterMs: rare(timer)(
     5000,
     "How long a session lives at most after GoAway, milliseconds. Small: answers are cut off, and clients repeat.",
   ),
-  reconnectWindowMs: number(
+  reconnectWindowMs: rare(number)(
     30_000,
     0,
     DAY_MS,
@@ -299,24 +305,24 @@ export const OPTIONS: Section = section("The configuration of imwire-server.", {
     0,
     "The most connections at a time. 0: no bound but the operating system's. Beyond it a new one is closed at once.",
   ),
-  sessionsPerUserMax: count(20, 1, "The most sessions of a user. At 1 a second device is refused."),
-  requestsMax: count(
+  sessionsPerUserMax: rare(count)(20, 1, "The most sessions of a user. At 1 a second device is refused."),
+  requestsMax: rare(count)(
     32,
     1,
     "The most requests of a session, sends aside, that wait for their answers. Small: clients that catch up are told OVERLOADED.",
   ),
-  sendsPerSecond: count(50, 0, "The sends that a device may make in a second, on average. 0: no bound."),
-  sendsBurst: count(
+  sendsPerSecond: rare(count)(50, 0, "The sends that a device may make in a second, on average. 0: no bound."),
+  sendsBurst: rare(count)(
     200,
     0,
     "The sends that a device may make at once. 0 only where sendsPerSecond is 0. Small: an outbox from a tunnel comes slowly.",
   ),
-  receiptMembersMax: count(
-    100,
+  receiptMembersMax: rare(count)(
+    20,
     2,
     "Receipts are sent in conversations of up to this many members. Large: each read mark of a large group is sent to everybody.",
   ),
-  linesMax: count(
+  linesMax: rare(count)(
     1000,
     1,
     "The conversations of which a session remembers what it has handed out. Small: more pulls for users with many conversations. Large: more memory for a session.",
@@ -326,10 +332,13 @@ export const OPTIONS: Section = section("The configuration of imwire-server.", {
       enum: ["debug", "info", "warn", "error"],
       default: "info",
     }),
-    format: text("json: an object a line. text: a line for people. auto: text on a terminal, json elsewhere.", {
-      enum: ["auto", "json", "text"],
-      default: "auto",
-    }),
+    format: text(
+      "How events are written. json: an object a line. text: a line for people. auto: text on a terminal, json elsewhere.",
+      {
+        enum: ["auto", "json", "text"],
+        default: "auto",
+      },
+    ),
   }),
   versionMin: { ...count(1000, 1, "The lowest version of the protocol that is spoken."), forTests: true },
   versionMax: { ...count(1000, 1, "The highest version of the protocol that is spoken."), forTests: true },
@@ -349,6 +358,10 @@ export interface NamedOption {
 }
 
 const words = (name: string): string[] => name.replaceAll(/[A-Z]/g, (letter) => `.${letter.toLowerCase()}`).split(".");
+
+/** Options that only `--help-all` shows. */
+export const isRare = ({ name, leaf }: NamedOption): boolean =>
+  leaf.rare === true || leaf.forTests === true || name.startsWith("limits.") || name.startsWith("timers.");
 
 export const isSection = (node: Leaf | Section): node is Section => node.type === "object";
 

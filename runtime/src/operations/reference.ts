@@ -8,7 +8,7 @@ export function configReference(): string {
   const general = namedOptions().filter(({ name, leaf }) => !name.includes(".") && !leaf.forTests);
   const forTests = namedOptions().filter(({ leaf }) => leaf.forTests);
   const sections = Object.entries(OPTIONS.properties).flatMap(([key, node]) =>
-    isSection(node) ? [chapter(key, node.description, namedOptions(node, `${key}.`).map(refreshed))] : [],
+    isSection(node) ? [chapter(key, node.description, namedOptions(node, `${key}.`))] : [],
   );
   return (
     [
@@ -25,9 +25,6 @@ prints what is in force.`,
     ].join("\n\n") + "\n"
   );
 }
-
-// The names of an option in a section are made from its whole path.
-const refreshed = ({ name }: NamedOption): NamedOption => namedOptions().find((each) => each.name === name)!;
 
 const chapter = (title: string, about: string, options: readonly NamedOption[]): string =>
   [`## ${title}`, ...(about === "" ? [] : [about]), ...options.map(entry)].join("\n\n");
