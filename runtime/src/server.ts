@@ -1,5 +1,11 @@
 /** `@imwire/runtime/server`: the reference server. */
-export { createServer, DEFAULT_SETTINGS, type ImwireServer, type ListenOption, type ServerOptions } from "./driver/server.js";
+export {
+  createServer,
+  DEFAULT_SETTINGS,
+  type ImwireServer,
+  type ListenOption,
+  type ServerOptions,
+} from "./driver/server.js";
 export { type Authenticate, devAuthenticator, jwtAuthenticator } from "./operations/auth.js";
 export { createLog, type Log } from "./operations/log.js";
 export type { AdminPort } from "./operations/admin.js";

@@ -182,7 +182,8 @@ export class ClientDriver {
             if (isCurrent()) this.#receive(reader, bytes, message, isCurrent);
           },
           text: () => {
-            if (isCurrent()) this.do({ kind: "broken", code: ErrorCode.ERROR_CODE_MALFORMED, detail: "a text message" });
+            if (isCurrent())
+              this.do({ kind: "broken", code: ErrorCode.ERROR_CODE_MALFORMED, detail: "a text message" });
           },
           drained: () => {},
           closed: () => {
@@ -266,4 +267,3 @@ export class ClientDriver {
 
 /** How long a store that does not answer is waited for at the end, milliseconds. */
 const CLOSE_PATIENCE_MS = 2000;
-

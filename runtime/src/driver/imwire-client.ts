@@ -212,16 +212,28 @@ export class ImwireClient {
 
   /** What this device knows of its conversations. */
   get conversations(): readonly { readonly conversation: Address; readonly head: bigint; readonly cursor: bigint }[] {
-    return this.#driver.core.conversations.map(({ name, head, cursor }) => ({ conversation: addressOf(name), head, cursor }));
+    return this.#driver.core.conversations.map(({ name, head, cursor }) => ({
+      conversation: addressOf(name),
+      head,
+      cursor,
+    }));
   }
 
   /** Own messages without an outcome, and those that were given up, in the order in which they were sent. */
-  get pending(): readonly { readonly id: Uint8Array; readonly conversation: Address; readonly text: string; readonly state: MessageState }[] {
+  get pending(): readonly {
+    readonly id: Uint8Array;
+    readonly conversation: Address;
+    readonly text: string;
+    readonly state: MessageState;
+  }[] {
     return this.#driver.core.pendingSends.map(({ id, conversation, body, state, code }) => ({
       id,
       conversation: addressOf(conversation),
       text: textDecoder.decode(body),
-      state: state === "failed" ? { state, code: codeName(code) } : (this.#sendings.get(idKey(id))?.outgoing.state ?? { state: state === "open" ? "queued" : state }),
+      state:
+        state === "failed"
+          ? { state, code: codeName(code) }
+          : (this.#sendings.get(idKey(id))?.outgoing.state ?? { state: state === "open" ? "queued" : state }),
     }));
   }
 
@@ -283,12 +295,20 @@ export class ImwireClient {
       typeof content === "string" ? { contentType: "text/plain", body: textEncoder.encode(content) } : content;
     if (!isName(contentType)) throw new UsageError("A content type has 1 to 64 bytes.");
     const bodyBytesMax = this.#driver.limits?.bodyBytesMax ?? BODY_BYTES_MAX;
-    if (body.length > bodyBytesMax) throw new UsageError(`A body has up to ${bodyBytesMax} bytes, and this one ${body.length}.`);
+    if (body.length > bodyBytesMax)
+      throw new UsageError(`A body has up to ${bodyBytesMax} bytes, and this one ${body.length}.`);
     const id = newMessageId();
     const sending = this.#track(id, to);
     // The caller may go on with the buffer that it gave.
     const kept = body.slice();
-    const send = { id, conversation, contentType, body: kept, bodyCrc32: crc32(kept), clientTimeMs: BigInt(Date.now()) };
+    const send = {
+      id,
+      conversation,
+      contentType,
+      body: kept,
+      bodyCrc32: crc32(kept),
+      clientTimeMs: BigInt(Date.now()),
+    };
     this.#driver.do({ kind: "send", send });
     return sending.outgoing;
   }
@@ -337,7 +357,9 @@ export class ImwireClient {
     const name = checkedName(conversation);
     try {
       const page = await this.#driver.history(name, before, limit);
-      const messages = page.entries.map((entry) => this.#messageOf(name, { entry, damaged: isDamaged({ entry, damaged: false }) }));
+      const messages = page.entries.map((entry) =>
+        this.#messageOf(name, { entry, damaged: isDamaged({ entry, damaged: false }) }),
+      );
       return { messages, hasMore: page.hasMore };
     } catch (code) {
       throw new RequestFailed(code === 0 ? "" : codeName(code as ErrorCode));
@@ -407,7 +429,8 @@ export class ImwireClient {
         return this.#sendTold(telling);
       case "connection": {
         const { status } = telling;
-        this.#connection = "code" in status ? { ...status, code: status.code === 0 ? "" : codeName(status.code) } : status;
+        this.#connection =
+          "code" in status ? { ...status, code: status.code === 0 ? "" : codeName(status.code) } : status;
         return this.#emit("connection", this.#connection);
       }
       case "conversation":

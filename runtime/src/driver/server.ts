@@ -6,6 +6,7 @@
  * is gathered.
  */
 import { randomUUID } from "node:crypto";
+import { createServer as createHttpServer, type Server as HttpServer } from "node:http";
 import type { Connection, ConnectionHandler, Listener, ServerTls } from "../transport/transport.js";
 import { listenTcp } from "../transport/tcp.js";
 import { listenWebSocket } from "../transport/websocket-server.js";
@@ -13,7 +14,7 @@ import { ErrorCode, type Limits, type Timers } from "../gen/index.js";
 import { DEFAULT_TIMERS } from "../core/client/model.js";
 import type { Act, Answer, Outcome, Question, ServerFrame, ServerSettings } from "../core/server/model.js";
 import { type Link, ServerCore, type ServerEffect, type ServerInput, type Ticket } from "../core/server/server.js";
-import { type AdminPort, adminHandler, type AdminSession } from "../operations/admin.js";
+import { type AdminHandler, type AdminPort, adminHandler, type AdminSession } from "../operations/admin.js";
 import { AuthOutage, UsageError } from "../operations/errors.js";
 import { type Authenticate, withRevocation } from "../operations/auth.js";
 import type { Log } from "../operations/log.js";
@@ -40,7 +41,10 @@ export interface ServerOptions {
   readonly listen: readonly ListenOption[];
   readonly tls?: ServerTls | undefined;
   /** What is kept, and where. A store that is handed over is closed with the server. */
-  readonly store: ServerStore | { readonly kind: "sqlite"; readonly path: string; readonly newEpoch?: boolean } | { readonly kind: "memory" };
+  readonly store:
+    | ServerStore
+    | { readonly kind: "sqlite"; readonly path: string; readonly newEpoch?: boolean }
+    | { readonly kind: "memory" };
   /** Whom a token names. */
   readonly authenticate: Authenticate;
   /** Who may write to whom. Default: everybody. Clause SEC-4. */
@@ -50,13 +54,24 @@ export interface ServerOptions {
   /** Connections open at once, those without a session included. Default 20000. */
   readonly connectionsMax?: number;
   readonly log?: Log | undefined;
-  /** The HTTP API for operators on the WebSocket port. `token` null: only /healthz and /metrics. */
-  readonly admin?: { readonly token: string | null } | undefined;
+  /** The HTTP API for operators. */
+  readonly admin?: AdminOption | undefined;
   /** What the store is brought to before anybody connects: groups of a fixture. */
   readonly acts?: readonly Act[];
 }
 
-type SettingsOption = Partial<Omit<ServerSettings, "limits" | "timers" | "crc32" | "mayWrite" | "epoch" | "durability">> & {
+export interface AdminOption {
+  /** Null: only /healthz and /metrics. */
+  readonly token: string | null;
+  /** Whether /metrics asks for the token too. */
+  readonly protectMetrics?: boolean;
+  /** Default: on the port of the WebSockets. */
+  readonly listen?: { readonly host: string; readonly port: number } | undefined;
+}
+
+type SettingsOption = Partial<
+  Omit<ServerSettings, "limits" | "timers" | "crc32" | "mayWrite" | "epoch" | "durability">
+> & {
   readonly limits?: Partial<Limits>;
   readonly timers?: Partial<Timers>;
 };
@@ -161,6 +176,7 @@ class ServerDriver implements ImwireServer {
   readonly #log: Log | undefined;
   readonly metrics = new ServerMetrics();
   readonly #listeners: Listener[] = [];
+  #adminServer: HttpServer | null = null;
   readonly #peers = new Map<Link, Peer>();
   #nextLink = 1;
   #dirty: Peer[] = [];
@@ -204,11 +220,13 @@ class ServerDriver implements ImwireServer {
     const http = adminHandler({
       port: this.admin,
       token: admin?.token ?? null,
+      protectMetrics: admin?.protectMetrics ?? false,
       metrics: () => metricsText(this.metrics),
       isReady: () => this.#closing === null,
       onOutage: (error) => this.#log?.error("an order of the operator failed", { error }),
     });
     const accept = (connection: Connection) => this.#accept(connection);
+    if (admin?.listen) this.#adminServer = await listenHttp(admin.listen, http);
     for (const { kind, ...where } of listen) {
       const listener =
         kind === "tcp"
@@ -219,7 +237,7 @@ class ServerDriver implements ImwireServer {
                 tls,
                 handshakeTimeoutMs: authDeadlineMs,
                 messageBytesMax: limits.frameBytesMax * MESSAGE_FRAMES,
-                http,
+                http: admin?.listen ? undefined : http,
                 onUpgradeRefused: (reason, remote) => this.#log?.info("an upgrade was refused", { reason, remote }),
               },
               accept,
@@ -379,7 +397,7 @@ class ServerDriver implements ImwireServer {
       if (this.#cursors.length > 0) await this.#answerCursors();
       const work = this.#work.length > COMMIT_ACTS_MAX ? this.#work.splice(0, COMMIT_ACTS_MAX) : this.#work;
       if (work === this.#work) this.#work = [];
-      for (let index = 0; index < work.length; ) {
+      for (let index = 0; index < work.length;) {
         let end = index;
         while (end < work.length && "act" in work[end]!) end++;
         if (end > index) await this.#commit(work.slice(index, end) as ActWork[]);
@@ -530,7 +548,9 @@ class ServerDriver implements ImwireServer {
       return outcome.changed ? "removed" : "notMember";
     },
     kick: async (user, device) => {
-      const ended = this.admin.sessions().filter((each) => each.user === user && (device ?? each.device) === each.device);
+      const ended = this.admin
+        .sessions()
+        .filter((each) => each.user === user && (device ?? each.device) === each.device);
       this.#leave(ErrorCode.ERROR_CODE_KICKED, user, device);
       return ended.length;
     },
@@ -587,6 +607,7 @@ class ServerDriver implements ImwireServer {
 
   async #close(): Promise<void> {
     const listeners = this.#listeners.map((listener) => listener.close());
+    this.#adminServer?.close();
     await this.#drain();
     for (const { connection } of this.#peers.values()) connection.abort();
     // What was accepted is finished: a turn that runs has its commit.
@@ -614,4 +635,18 @@ function checkLimits({ frameBytesMax, pageBytesMax, bodyBytesMax }: Limits): voi
 function nameOf({ session, connection }: Peer): { session: string; user: string; device: string } | { remote: string } {
   if (session === null) return { remote: connection.remote };
   return { session: session.sessionId, user: session.user, device: session.device };
+}
+
+async function listenHttp({ host, port }: { host: string; port: number }, handler: AdminHandler): Promise<HttpServer> {
+  const server = createHttpServer((request, response) => {
+    if (!handler(request, response)) response.writeHead(404).end();
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", (error: NodeJS.ErrnoException) => {
+      const why = error.code === "EADDRINUSE" ? `Port ${port} of ${host} is in use` : error.message;
+      reject(new Error(`${why}: give --admin-port another one.`, { cause: error }));
+    });
+    server.listen(port, host, resolve);
+  });
+  return server;
 }

@@ -144,7 +144,7 @@ export class MemoryServerStore implements ServerStore {
         const conversation = this.#conversations.get(key);
         const head = conversation ? visibleHead(this.#directory.stays(key, user), conversation) : 0n;
         if (upTo > head) return { kind: "aheadOfHead", head };
-        const raised = this.#raise(conversation!, user, { delivered: upTo, read: upTo });
+        const raised = conversation ? this.#raise(conversation, user, { delivered: upTo, read: upTo }) : null;
         return { kind: "moved", raised, audience: this.#hearers(key) };
       }
       case "createGroup": {
@@ -157,7 +157,7 @@ export class MemoryServerStore implements ServerStore {
           conversation.first = conversation.floor = act.firstSeq;
           conversation.head = act.firstSeq - 1n;
         }
-        for (const user of act.members) this.#join(conversation, user);
+        for (const user of new Set(act.members)) this.#join(conversation, user);
         return { kind: "membership", changed: true, conversation: key };
       }
       case "addMember":

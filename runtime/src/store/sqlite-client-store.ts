@@ -236,8 +236,7 @@ export class SqliteClientStore implements ClientStore {
   /** Each load is a run of the program. Clause DEV-10. */
   #nextRun(): bigint {
     const row = this.#file.prepare("SELECT value FROM meta WHERE name = 'run'").get([]) as
-      | { value: ArrayBuffer }
-      | undefined;
+      { value: ArrayBuffer } | undefined;
     const run = (row ? BigInt(toText(row.value)) : 0n) + 1n;
     this.#statements.putMeta.run(["run", utf8.encode(String(run))]);
     return run;

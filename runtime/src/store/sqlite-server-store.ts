@@ -300,7 +300,7 @@ export class SqliteServerStore implements ServerStore {
         conversation.active = ++this.#change;
         conversation.floor = firstSeq;
         conversation.head = firstSeq - 1n;
-        for (const user of act.members) this.#join(conversation, user);
+        for (const user of new Set(act.members)) this.#join(conversation, user);
         return { kind: "membership", changed: true, conversation: key };
       }
       case "addMember":

@@ -24,11 +24,15 @@ export type SplicedBody =
   | { readonly $case: "historyPage"; readonly value: Spliced<HistoryPage> }
   | { readonly $case: "syncPage"; readonly value: SplicedSyncPage };
 
-type Spliced<Page extends OfflinePage | HistoryPage> = Omit<Page, "entries"> & { readonly entries: readonly Uint8Array[] };
+type Spliced<Page extends OfflinePage | HistoryPage> = Omit<Page, "entries"> & {
+  readonly entries: readonly Uint8Array[];
+};
 
 interface SplicedSyncPage {
   readonly requestId: number;
-  readonly conversations: readonly (Omit<ConversationState, "preview"> & { readonly preview: Uint8Array | undefined })[];
+  readonly conversations: readonly (Omit<ConversationState, "preview"> & {
+    readonly preview: Uint8Array | undefined;
+  })[];
   readonly nextPage: Uint8Array;
   readonly token: Uint8Array;
 }
@@ -120,7 +124,10 @@ function writeBody(writer: BinaryWriter, body: SplicedBody): void {
 
 function writeState(writer: BinaryWriter, state: SplicedSyncPage["conversations"][number]): void {
   const { preview, previewBodiless, ended, watermarks, ...front } = state;
-  ConversationState.encode({ ...front, preview: undefined, previewBodiless: false, ended: false, watermarks: [] }, writer);
+  ConversationState.encode(
+    { ...front, preview: undefined, previewBodiless: false, ended: false, watermarks: [] },
+    writer,
+  );
   if (preview !== undefined) writer.tag(STATE_PREVIEW).bytes(preview);
   const none = { conversation: undefined, head: 0n, floor: 0n, cursor: 0n, readSeq: 0n, unreadCount: 0n };
   ConversationState.encode({ ...none, preview: undefined, previewBodiless, ended, watermarks }, writer);

@@ -49,7 +49,12 @@ export class Network {
   }
 
   /** Joins two handlers; each end is returned to who sends from it. */
-  connect(): { left: Pipe; right: Pipe; attachLeft(handler: PipeHandler): void; attachRight(handler: PipeHandler): void } {
+  connect(): {
+    left: Pipe;
+    right: Pipe;
+    attachLeft(handler: PipeHandler): void;
+    attachRight(handler: PipeHandler): void;
+  } {
     const wire: Wire = {
       ends: [
         { handler: null, clearAt: 0 },

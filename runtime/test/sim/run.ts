@@ -78,7 +78,8 @@ for (let seed = from; seed < from + count; seed++) {
     });
     for (const key of Object.keys(totals) as (keyof typeof totals)[]) totals[key] += report[key];
   } catch (error) {
-    const sentence = (error as Error).name === "PromiseBroken" ? (error as Error).message : String((error as Error).stack);
+    const sentence =
+      (error as Error).name === "PromiseBroken" ? (error as Error).message : String((error as Error).stack);
     failures.push({ seed, sentence });
     console.error(`seed ${seed}: ${sentence}`);
     console.error(`  again: npm run sim -- --seed ${seed} --log${values.break ? ` --break ${values.break}` : ""}`);

@@ -1,5 +1,11 @@
 /** A server process in the simulation: the real cores and bytes, a store that keeps what was committed, and crashes. */
-import { type Act, type Answer, type Outcome, type Question, type ServerSettings } from "../../src/core/server/model.js";
+import {
+  type Act,
+  type Answer,
+  type Outcome,
+  type Question,
+  type ServerSettings,
+} from "../../src/core/server/model.js";
 import { ServerCore, type ServerEffect, type ServerInput, type Ticket } from "../../src/core/server/server.js";
 import type { Random } from "../../src/core/random.js";
 import { MemoryServerStore } from "../../src/store/memory-server-store.js";
@@ -16,11 +22,7 @@ interface Link {
 }
 
 type Work = { ticket: Ticket } & ({ act: Act } | { question: Question });
-type Result = { ticket: Ticket } & (
-  | { outcome: Outcome }
-  | { answer: Answer }
-  | { fate: "notDone" | "unknown" }
-);
+type Result = { ticket: Ticket } & ({ outcome: Outcome } | { answer: Answer } | { fate: "notDone" | "unknown" });
 
 /** What is planted in a server to see whether the simulation finds it. */
 export interface ServerDefects {
@@ -265,7 +267,7 @@ export class ServerNode {
   #do(work: readonly Work[]): Result[] {
     const results: Result[] = [];
     const wallMs = 1_790_000_000_000 + Math.floor(this.#clock.now);
-    for (let index = 0; index < work.length; ) {
+    for (let index = 0; index < work.length;) {
       const acts: (Work & { act: Act })[] = [];
       for (let each = work[index]; each && "act" in each; each = work[++index]) acts.push(each);
       if (acts.length > 0) {

@@ -360,7 +360,8 @@ class World {
         told.last = seq;
         if (stored.entry.slot?.$case === "message" && !stored.damaged) {
           const { body, bodyCrc32 } = stored.entry.slot.value;
-          if (crc32(body) !== bodyCrc32) throw new PromiseBroken("P7", `${client.name} is shown a changed body as intact`);
+          if (crc32(body) !== bodyCrc32)
+            throw new PromiseBroken("P7", `${client.name} is shown a changed body as intact`);
         }
         return;
       }
@@ -434,14 +435,16 @@ class World {
       const orders = new Map<string, number>();
       const bodies = new Set<string>();
       log.forEach((entry, index) => {
-        if (entry.seq !== BigInt(index + 1)) throw new PromiseBroken("P3", `${conversation} has a hole at ${index + 1}`);
+        if (entry.seq !== BigInt(index + 1))
+          throw new PromiseBroken("P3", `${conversation} has a hole at ${index + 1}`);
         const message = entry.slot?.$case === "message" ? entry.slot.value : undefined;
         if (!message) throw new PromiseBroken("P1", `${conversation} ${entry.seq} is no message`);
         const body = new TextDecoder().decode(message.body);
         if (bodies.has(body)) throw new PromiseBroken("P2", `${conversation} holds ${body} twice`);
         bodies.add(body);
         const sent = this.#sent.get(idKey(message.clientMsgId));
-        if (!sent || sent.body !== body) throw new PromiseBroken("P7", `${conversation} ${entry.seq} is not what was sent`);
+        if (!sent || sent.body !== body)
+          throw new PromiseBroken("P7", `${conversation} ${entry.seq} is not what was sent`);
         placed.set(sent.key, { conversation, seq: entry.seq });
         const before = orders.get(sent.node) ?? -1;
         if (sent.order < before) throw new PromiseBroken("P3", `${sent.node}'s ${body} stands behind a later one`);
@@ -456,7 +459,8 @@ class World {
       }
       if (sent.told === "failed" && place) throw new PromiseBroken("P4", `${sent.body} was called failed and is there`);
       // What was durable in an outbox has got out of it by now.
-      if (sent.told === "sent" && !place) throw new PromiseBroken("P1", `${sent.body} was called sent and is not there`);
+      if (sent.told === "sent" && !place)
+        throw new PromiseBroken("P1", `${sent.body} was called sent and is not there`);
     }
   }
 
@@ -502,8 +506,16 @@ class World {
     const [a, b] = conversation.split(" ") as [string, string | undefined];
     const key = b === undefined ? `g${a}` : `d${a.length}:${a}${b}`;
     const entries: Entry[] = [];
-    for (let after = 0n; ; ) {
-      const question = { kind: "page", conversation: key, user: a, device: "", after, entriesMax: 1000, bytesMax: 1 << 30 } as const;
+    for (let after = 0n; ;) {
+      const question = {
+        kind: "page",
+        conversation: key,
+        user: a,
+        device: "",
+        after,
+        entriesMax: 1000,
+        bytesMax: 1 << 30,
+      } as const;
       const user = b === undefined ? [...this.#members.get(a)!][0]! : a;
       const page = this.#server.store.answerNow({ ...question, user });
       if (page.kind !== "page" || page.entries.length === 0) return entries;

@@ -88,6 +88,7 @@ const OWN_CASES: readonly ContractCase[] = [
       const store = await IndexedDbClientStore.open(name);
       same(ordered(await store.load()), {
         deviceId: "00112233445566778899aabbccddeeff",
+        run: 1n,
         meta: { userId: "alice", epoch: "e1", syncToken: Uint8Array.of(1, 2) },
         sends: [send(1), send(2, { firstSentMs: 1_767_225_600_000 })],
         conversations: [conversation("ubob", 2n)],

@@ -14,13 +14,7 @@ import {
   type HistoryPage,
   type Welcome,
 } from "../../gen/index.js";
-import {
-  type FrameBody,
-  isConversation,
-  type Millis,
-  type ReceivedFrame,
-  type Seq,
-} from "../basics.js";
+import { type FrameBody, isConversation, type Millis, type ReceivedFrame, type Seq } from "../basics.js";
 import type { Random } from "../random.js";
 import { CatchUp, type CatchUpEffect, type CatchUpInput } from "./catch-up.js";
 import { Inbox, type InboxEffect, type InboxInput, type InboxNote } from "./inbox.js";

@@ -19,14 +19,7 @@
  * | any | break in push_seq | as it was | start again | ACK-13 |
  * | any | ended | as it was | forget the session's push_seqs | RECON-4 |
  */
-import {
-  type Entry,
-  ErrorCode,
-  type HeadNotify,
-  type OfflinePage,
-  type Push,
-  type Timers,
-} from "../../gen/index.js";
+import { type Entry, ErrorCode, type HeadNotify, type OfflinePage, type Push, type Timers } from "../../gen/index.js";
 import { bigMax, bigMin, errorFrame, type FrameBody, isConversation, type Millis, type Seq } from "../basics.js";
 import {
   type Change,

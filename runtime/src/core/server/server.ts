@@ -37,7 +37,14 @@ import {
 import { Offline, type OfflineInput, type OfflineTicket } from "./offline.js";
 import { Query, type QueryTicket } from "./query.js";
 import { type ReadTicket, Receipts } from "./receipts.js";
-import { type Greeting, type Request, Session, type SessionEffect, type SessionInput, type Verdict } from "./session.js";
+import {
+  type Greeting,
+  type Request,
+  Session,
+  type SessionEffect,
+  type SessionInput,
+  type Verdict,
+} from "./session.js";
 import { Sync, type SyncTicket } from "./sync.js";
 
 /** A connection, by a number that the driver gives out and never uses again. */
@@ -600,8 +607,7 @@ export class ServerCore {
   }
 
   #leave({ at, code, user, device, reconnectWindowMs: spread }: Extract<ServerInput, { kind: "leave" }>): void {
-    const reconnectWindowMs =
-      spread ?? (code === ErrorCode.ERROR_CODE_DRAINING ? this.#settings.reconnectWindowMs : 0);
+    const reconnectWindowMs = spread ?? (code === ErrorCode.ERROR_CODE_DRAINING ? this.#settings.reconnectWindowMs : 0);
     const seats =
       user === undefined
         ? [...this.#seats.values()]
