@@ -45,6 +45,12 @@ const RECEIPT_MEMBERS_MAX = 20;
 /** Conversations, stays and marks held in memory, together. */
 const HELD_MAX = 200_000;
 
+/** Rows that follow from the entries, and cursors, are written at most so much later, milliseconds. Clause ACK-8. */
+const CHECKPOINT_MS = 250;
+
+/** And at most so many at once: a commit must not stop the loop. */
+const CHECKPOINT_ROWS = 5000;
+
 /** Entries read at once for a page: a page may be full of bytes long before it is full of entries. */
 const ROWS_AT_ONCE = 128;
 
@@ -173,13 +179,20 @@ export class SqliteServerStore implements ServerStore {
   #conversations = new Map<ConversationKey, Conversation>();
   #directory = new Directory();
   #held = 0;
-  /** What the commit under way has touched. */
+  /**
+   * What is newer here than in the file. Entries are the log, and each commit writes them; what follows from them (heads,
+   * counts) and cursors, which may be late, are written with the next checkpoint. After a crash the first are made again
+   * from the entries behind the last checkpoint.
+   */
   readonly #touched = {
     conversations: new Set<Conversation>(),
     marks: new Set<HeldMark>(),
     cursors: new Map<string, Cursor>(),
     revoked: new Map<string, number>(),
   };
+
+  #isCheckpointDue = false;
+  #timer: NodeJS.Timeout | null = null;
 
   /** @throws StoreUnusable when the file cannot be used. */
   static open(path: string, options: SqliteServerStoreOptions = {}): SqliteServerStore {
@@ -206,7 +219,7 @@ export class SqliteServerStore implements ServerStore {
     this.#sql = statementsOf(file);
     this.epoch = this.#meta("epoch") as string;
     this.#tokens = new SyncTokens(this.#meta("secret") as Buffer, this.epoch);
-    this.#change = this.#meta("change") as number;
+    this.#change = this.#recover();
     this.#loadRevoked();
   }
 
@@ -220,7 +233,13 @@ export class SqliteServerStore implements ServerStore {
 
   async close(): Promise<void> {
     if (this.#phase === "closed") return;
+    try {
+      this.#checkpoint();
+    } catch {
+      // What it would have written is made again from the entries, or may be late.
+    }
     this.#phase = "closed";
+    if (this.#timer !== null) clearTimeout(this.#timer);
     closeSqliteFile(this.#file);
   }
 
@@ -231,19 +250,20 @@ export class SqliteServerStore implements ServerStore {
   /** {@link commit}, at once: the thread waits for the disk. */
   commitNow(acts: readonly Act[], wallMs: number): readonly Outcome[] {
     this.#refresh();
-    const changeBefore = this.#change;
     let outcomes: readonly Outcome[];
+    // Cursors alone wait for the next checkpoint, and need no transaction.
+    const isWriting = this.#isCheckpointDue || acts.some(({ kind }) => kind !== "moveCursor");
     try {
-      this.#file.exec("BEGIN IMMEDIATE");
+      if (isWriting) this.#file.exec("BEGIN IMMEDIATE");
       const serverTimeMs = BigInt(wallMs);
       outcomes = acts.map((act) => this.#do(act, serverTimeMs));
-      this.#writeTouched(changeBefore);
+      if (this.#isCheckpointDue && isWriting) this.#writeTouched();
     } catch (cause) {
       this.#abandon();
       throw new StoreFault("notDone", `nothing was stored: ${(cause as Error).message}`, { cause });
     }
     try {
-      this.#file.exec("COMMIT");
+      if (isWriting) this.#file.exec("COMMIT");
     } catch (cause) {
       this.#abandon();
       throw new StoreFault("unknown", `the commit failed: ${(cause as Error).message}`, { cause });
@@ -251,7 +271,70 @@ export class SqliteServerStore implements ServerStore {
     for (const [user, beforeMs] of this.#touched.revoked) this.#revoked.set(user, beforeMs);
     this.#touched.revoked.clear();
     this.#evict();
+    this.#wind();
     return outcomes;
+  }
+
+  /** Writes what is newer here than in the file. */
+  #checkpoint(): void {
+    if (this.#phase !== "open" || this.#touchedRows === 0) return;
+    try {
+      this.#file.exec("BEGIN IMMEDIATE");
+      this.#writeTouched();
+      this.#file.exec("COMMIT");
+    } catch (cause) {
+      this.#abandon();
+      throw new StoreFault("notDone", `nothing was stored: ${(cause as Error).message}`, { cause });
+    }
+  }
+
+  get #touchedRows(): number {
+    const { conversations, marks, cursors } = this.#touched;
+    return conversations.size + marks.size + cursors.size;
+  }
+
+  /** The next commit writes a checkpoint when it is time, or one of its own follows. */
+  #wind(): void {
+    const rows = this.#touchedRows;
+    if (rows >= CHECKPOINT_ROWS) this.#isCheckpointDue = true;
+    if (rows === 0 || this.#timer !== null) return;
+    this.#timer = setTimeout(() => {
+      this.#timer = null;
+      // Under load the next commit takes it along; at rest there is none.
+      if (this.#isCheckpointDue) this.#checkpointAtRest();
+      else if (this.#touchedRows > 0) {
+        this.#isCheckpointDue = true;
+        this.#wind();
+      }
+    }, CHECKPOINT_MS);
+    this.#timer.unref();
+  }
+
+  #checkpointAtRest(): void {
+    try {
+      this.#checkpoint();
+    } catch {
+      // The next commit meets the same fault, and says so to whom it concerns.
+    }
+  }
+
+  /** Makes again what follows from the entries behind the last checkpoint. @returns The newest change. */
+  #recover(): number {
+    const checkpoint = this.#meta("change") as number;
+    const behind = this.#sql.behind.all([checkpoint]) as [bigint, string, bigint, bigint][];
+    if (behind.length === 0) return checkpoint;
+    this.#file.exec("BEGIN IMMEDIATE");
+    let change = checkpoint;
+    for (const [id, sender, head, newest] of behind) {
+      const [conversation, position] = [Number(id), Number(newest)];
+      this.#sql.recoverConversation.run([bound(head), position, position, conversation]);
+      this.#sql.addMark.run([conversation, sender]);
+      this.#sql.recoverOwn.run([checkpoint, conversation, sender]);
+      change = Math.max(change, position);
+    }
+    this.#sql.setChange.run([change]);
+    this.#file.exec("COMMIT");
+    return change;
   }
 
   /** {@link answer}, at once. */
@@ -288,6 +371,7 @@ export class SqliteServerStore implements ServerStore {
         const head = conversation ? visibleHead(this.#directory.stays(key, user), conversation) : 0n;
         if (upTo > head) return { kind: "aheadOfHead", head };
         const raised = conversation ? this.#raise(conversation, user, { delivered: upTo, read: upTo }) : null;
+        this.#isCheckpointDue = true;
         return { kind: "moved", raised, audience: this.#hearers(key) };
       }
       case "createGroup": {
@@ -296,6 +380,7 @@ export class SqliteServerStore implements ServerStore {
         const { firstSeq = 1n } = act;
         if (firstSeq > SEQ_MAX) throw new RangeError(`a group cannot begin at ${firstSeq}: the last seq is ${SEQ_MAX}`);
         const conversation = this.#create(key);
+        this.#isCheckpointDue = true;
         this.#directory.createGroup(act.group);
         conversation.active = ++this.#change;
         conversation.floor = firstSeq;
@@ -372,6 +457,7 @@ export class SqliteServerStore implements ServerStore {
   }
 
   #join(conversation: Conversation, user: string): void {
+    this.#isCheckpointDue = true;
     const stay: Stay = { from: conversation.head + 1n, upTo: null };
     this.#directory.addStay(conversation.key, user, stay);
     this.#hold(conversation, 1);
@@ -382,6 +468,7 @@ export class SqliteServerStore implements ServerStore {
   }
 
   #leave(conversation: Conversation, user: string): void {
+    this.#isCheckpointDue = true;
     this.#directory.endStay(conversation.key, user, conversation.head);
     this.#sql.leave.run([bound(conversation.head), conversation.id, user]);
     this.#touched.conversations.add(conversation);
@@ -425,6 +512,8 @@ export class SqliteServerStore implements ServerStore {
   #expire({ conversation: key, upTo, how }: Extract<Act, { kind: "expire" }>): Outcome {
     const conversation = this.#find(key);
     if (!conversation) return { kind: "notVisible" };
+    // Counts are changed that could not be made again from what is left of the entries.
+    this.#isCheckpointDue = true;
     const last = bigMin(upTo, conversation.head);
     let from = conversation.floor;
     while (from <= last) {
@@ -474,8 +563,10 @@ export class SqliteServerStore implements ServerStore {
   }
 
   #cursor(conversation: Conversation | undefined, user: string, device: string): Seq {
-    const row = conversation && this.#sql.cursor.get([user, device, conversation.id]);
-    return row ? (row as [bigint])[0] : 0n;
+    if (!conversation) return 0n;
+    const row = this.#sql.cursor.get([user, device, conversation.id]) as [bigint] | undefined;
+    const newer = this.#touched.cursors.get(cursorName(conversation.id, user, device));
+    return bigMax(row?.[0] ?? 0n, newer?.upTo ?? 0n);
   }
 
   #page({ conversation: key, user, device, after, entriesMax, bytesMax }: Extract<Question, { kind: "page" }>): Answer {
@@ -538,6 +629,8 @@ export class SqliteServerStore implements ServerStore {
 
   #changes(question: Extract<Question, { kind: "changes" }>): Answer {
     const { user, conversationsMax } = question;
+    // The file is asked, and a token must not be ahead of it.
+    this.#checkpoint();
     const change = BigInt(this.#change);
     const since = this.#tokens.since(user, question.token);
     if (since === null || since > change) return { kind: "tokenInvalid" };
@@ -686,13 +779,13 @@ export class SqliteServerStore implements ServerStore {
 
   #touchCursor(cursor: Cursor): void {
     const { conversation, user, device, upTo } = cursor;
-    const name = `${conversation}/${user.length}:${user}${device}`;
+    const name = cursorName(conversation, user, device);
     const touched = this.#touched.cursors.get(name);
     if (!touched) this.#touched.cursors.set(name, cursor);
     else if (upTo > touched.upTo) touched.upTo = upTo;
   }
 
-  #writeTouched(changeBefore: number): void {
+  #writeTouched(): void {
     const { conversations, marks, cursors } = this.#touched;
     for (const { head, floor, changed, active, id } of conversations) {
       this.#sql.updateConversation.run([bound(head), bound(floor), changed, active, id]);
@@ -703,14 +796,20 @@ export class SqliteServerStore implements ServerStore {
     for (const { user, device, conversation, upTo } of cursors.values()) {
       this.#sql.moveCursor.run([user, device, conversation, bound(upTo)]);
     }
-    if (this.#change !== changeBefore) this.#sql.setChange.run([this.#change]);
+    this.#sql.setChange.run([this.#change]);
     conversations.clear();
     marks.clear();
     cursors.clear();
+    this.#isCheckpointDue = false;
   }
 
-  /** Makes room; never while a commit is under way, which may hold what is not yet written. */
+  /** Makes room; never for what is newer here than in the file. */
   #evict(): void {
+    if (this.#held <= this.#heldMax) return;
+    if (this.#touchedRows > 0) {
+      this.#isCheckpointDue = true;
+      return;
+    }
     for (const [key, { held }] of this.#conversations) {
       if (this.#held <= this.#heldMax || this.#conversations.size === 1) return;
       this.#conversations.delete(key);
@@ -731,7 +830,7 @@ export class SqliteServerStore implements ServerStore {
     this.#held = 0;
     this.#touched.conversations.clear();
     this.#touched.marks.clear();
-    this.#touched.cursors.clear();
+    // Cursors stay: they are what devices have said, and do not go back. Clause ACK-7.
     this.#touched.revoked.clear();
     this.#phase = "stale";
   }
@@ -741,7 +840,7 @@ export class SqliteServerStore implements ServerStore {
     if (this.#phase === "open") return;
     if (this.#phase === "closed") throw new StoreFault("notDone", "the store is closed");
     try {
-      this.#change = this.#meta("change") as number;
+      this.#change = this.#recover();
       this.#loadRevoked();
       this.#phase = "open";
     } catch (cause) {
@@ -758,6 +857,9 @@ export class SqliteServerStore implements ServerStore {
     for (const [user, beforeMs] of rows) this.#revoked.set(user, beforeMs);
   }
 }
+
+const cursorName = (conversation: number, user: string, device: string) =>
+  `${conversation}/${user.length}:${user}${device}`;
 
 const NO_BYTES = new Uint8Array();
 const NOTHING: Extent = { head: 0n, floor: 1n };
@@ -812,6 +914,19 @@ function statementsOf(file: SqliteFile) {
     leave: file.prepare(`
       UPDATE stays SET up_to = ?
       WHERE id = (SELECT max(id) FROM stays WHERE conversation = ? AND user = ? AND up_to IS NULL)`),
+
+    behind: exact(
+      "SELECT conversation, sender, max(seq), max(position) FROM entries WHERE position > ? GROUP BY conversation, sender",
+    ),
+    recoverConversation: file.prepare(
+      "UPDATE conversations SET head = max(head, ?), changed = max(changed, ?), active = max(active, ?) WHERE id = ?",
+    ),
+    addMark: file.prepare("INSERT INTO marks VALUES (?, ?, 0, 0, 0, 0) ON CONFLICT DO NOTHING"),
+    recoverOwn: file.prepare(`
+      UPDATE marks SET own_above_read = own_above_read + (
+        SELECT count(*) FROM entries WHERE position > ? AND entries.conversation = marks.conversation
+          AND sender = marks.user AND gone = 0 AND seq > marks.read)
+      WHERE conversation = ? AND user = ?`),
 
     append: file.prepare(`
       INSERT INTO entries (position, conversation, seq, server_time_ms, sender, client_msg_id, content)

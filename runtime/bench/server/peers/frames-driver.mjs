@@ -77,6 +77,8 @@ class Client {
           clientName: "bench",
           clientVersion: "1",
           receiveWindow: RECEIVE_WINDOW,
+          run: 0n,
+          attempt: 0,
         });
       });
       this.#socket.on("message", (bytes) => {
