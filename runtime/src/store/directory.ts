@@ -8,6 +8,9 @@ export interface Stay {
   upTo: Seq | null;
 }
 
+/** One-to-one conversations whose users are remembered. */
+const DIRECT_MAX = 100_000;
+
 const ALWAYS: readonly Stay[] = [{ from: 1n, upTo: null }];
 const NEVER: readonly Stay[] = [];
 
@@ -18,8 +21,21 @@ interface Group {
 }
 
 export class Directory {
+  /** The users of one-to-one conversations, so that a key is not taken apart again and again. */
+  #direct = new Map<ConversationKey, readonly string[] | null>();
   readonly #groups = new Map<ConversationKey, Group>();
   readonly #groupsOf = new Map<string, Set<ConversationKey>>();
+
+  /** The users of a one-to-one conversation, each once; null for a group. */
+  #usersOf(key: ConversationKey): readonly string[] | null {
+    let users = this.#direct.get(key);
+    if (users !== undefined) return users;
+    const pair = directUsers(key);
+    users = pair !== null && pair[0] === pair[1] ? [pair[0]] : pair;
+    if (this.#direct.size >= DIRECT_MAX) this.#direct = new Map();
+    this.#direct.set(key, users);
+    return users;
+  }
 
   hasGroup(key: ConversationKey): boolean {
     return this.#groups.has(key);
@@ -50,7 +66,7 @@ export class Directory {
   }
 
   membership(key: ConversationKey, user: string): "member" | "former" | "stranger" {
-    const users = directUsers(key);
+    const users = this.#usersOf(key);
     if (users !== null) return users.includes(user) ? "member" : "stranger";
     const stays = this.#groups.get(key)?.stays.get(user);
     if (!stays) return "stranger";
@@ -58,15 +74,15 @@ export class Directory {
   }
 
   stays(key: ConversationKey, user: string): readonly Stay[] {
-    const users = directUsers(key);
+    const users = this.#usersOf(key);
     if (users !== null) return users.includes(user) ? ALWAYS : NEVER;
     return this.#groups.get(key)?.stays.get(user) ?? NEVER;
   }
 
   /** Who is a member now. */
   audience(key: ConversationKey): readonly string[] {
-    const users = directUsers(key);
-    if (users !== null) return users[0] === users[1] ? [users[0]] : users;
+    const users = this.#usersOf(key);
+    if (users !== null) return users;
     return this.#groups.get(key)?.current ?? [];
   }
 

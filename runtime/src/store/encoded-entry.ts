@@ -12,10 +12,23 @@ const TOMBSTONE_REASON_TAG = 0x08;
 
 const writer = new BinaryWriter(1024);
 
-/** The bytes of a draft's `Message`. */
-export function encodedMessage(draft: Draft): Uint8Array {
+/** A new entry, and the part of its bytes that is its `Message`: encoded once, in one piece of memory. */
+export function draftEntry(seq: Seq, serverTimeMs: bigint, draft: Draft): { entry: KeptEntry; message: Uint8Array } {
   const { sender: senderId, clientMsgId, contentType, body, bodyCrc32, clientTimeMs } = draft;
-  return Message.encode({ senderId, clientMsgId, contentType, body, bodyCrc32, clientTimeMs }, writer).finish();
+  writer.tag(SEQ_TAG).uint64(seq).tag(SERVER_TIME_TAG).uint64(serverTimeMs).tag(MESSAGE_TAG).fork();
+  Message.encode({ senderId, clientMsgId, contentType, body, bodyCrc32, clientTimeMs }, writer).join();
+  const encoded = writer.finish();
+  return { entry: { seq, senderId, encoded }, message: encoded.subarray(messageStart(encoded)) };
+}
+
+/** Where the message begins in an entry of {@link draftEntry}: behind three tags, two numbers and its length. */
+function messageStart(encoded: Uint8Array): number {
+  let at = 0;
+  for (let field = 0; field < 3; field++) {
+    at++;
+    while (encoded[at++]! >= 0x80);
+  }
+  return at;
 }
 
 /** An entry around the bytes of its message. */

@@ -19,7 +19,7 @@ import {
   type Question,
 } from "../core/server/model.js";
 import { Directory, type Stay } from "./directory.js";
-import { encodedMessage, messageEntry, tombstoneEntry } from "./encoded-entry.js";
+import { draftEntry, tombstoneEntry } from "./encoded-entry.js";
 import type { ServerStore } from "./server-store.js";
 import { type ChainPosition, SyncTokens } from "./sync-tokens.js";
 import {
@@ -207,8 +207,7 @@ export class MemoryServerStore implements ServerStore {
     if (judgement.kind !== "append") return judgement;
     const conversation = this.#conversation(key);
     const head = ++conversation.head;
-    const message = encodedMessage(draft);
-    const entry = messageEntry(head, wallMs, draft.sender, message);
+    const { entry, message } = draftEntry(head, wallMs, draft);
     conversation.slots.push({ entry, serverTimeMs: wallMs, message, gone: false });
     conversation.sends.set(sendKey(draft.sender, draft.clientMsgId), head);
     conversation.changed = conversation.active = ++this.#change;

@@ -24,7 +24,7 @@ import {
   type Question,
 } from "../core/server/model.js";
 import { Directory, type Stay } from "./directory.js";
-import { encodedMessage, messageEntry, tombstoneEntry } from "./encoded-entry.js";
+import { draftEntry, messageEntry, tombstoneEntry } from "./encoded-entry.js";
 import { type ServerStore, StoreFault, StoreUnusable } from "./server-store.js";
 import { closeSqliteFile, openSqliteFile, type Schema, type SqliteFile } from "./sqlite-file.js";
 import { type ChainPosition, SyncTokens } from "./sync-tokens.js";
@@ -422,7 +422,7 @@ export class SqliteServerStore implements ServerStore {
       const conversation = existing ?? this.#create(key);
       const seq = conversation.head + 1n;
       if (seq > SEQ_MAX) throw new RangeError(`a conversation is full: the last seq is ${SEQ_MAX}`);
-      const message = encodedMessage(draft);
+      const { entry, message } = draftEntry(seq, wallMs, draft);
       const row = [this.#change + 1, conversation.id, bound(seq), bound(wallMs), sender, clientMsgId, message];
       if (this.#sql.append.run(row).changes === 1) {
         conversation.head = seq;
@@ -432,7 +432,6 @@ export class SqliteServerStore implements ServerStore {
         mark.ownAboveRead++;
         mark.latest = clientMsgId.slice();
         this.#touched.marks.add(mark);
-        const entry = messageEntry(seq, wallMs, sender, message);
         return { kind: "appended", entry, serverTimeMs: wallMs, audience: this.#directory.audience(key) };
       }
     }

@@ -24,7 +24,11 @@ function parts(stays: readonly Stay[], head: Seq): { from: Seq; upTo: Seq }[] {
 }
 
 /** The highest seq that the user can see; 0 for none. */
-export const visibleHead = (stays: readonly Stay[], { head }: Extent): Seq => parts(stays, head).at(-1)?.upTo ?? 0n;
+export function visibleHead(stays: readonly Stay[], { head }: Extent): Seq {
+  const last = stays.at(-1);
+  if (last?.upTo === null && last.from <= head) return head;
+  return parts(stays, head).at(-1)?.upTo ?? 0n;
+}
 
 /** The lowest seq that is kept and that the user can see; the visible head + 1 for none. Clause PULL-9. */
 export function visibleFloor(stays: readonly Stay[], extent: Extent): Seq {

@@ -258,7 +258,7 @@ class World {
       acked: null,
       told: "",
     });
-    this.#log_(`${client.name} writes ${text} to ${conversation}`);
+    this.#say(`${client.name} writes ${text} to ${conversation}`);
     const send = {
       id,
       conversation,
@@ -304,7 +304,7 @@ class World {
   }
 
   #heal(): void {
-    this.#log_("--- the chaos ends");
+    this.#say("--- the chaos ends");
     this.#server.crashIn = Infinity;
     this.#server.faultChance = 0;
     this.#server.rotChance = 0;
@@ -319,7 +319,7 @@ class World {
 
   #forget(client: ClientNode): void {
     this.#crashes++;
-    this.#log_(`${client.name} crashes`);
+    this.#say(`${client.name} crashes`);
     const stored = new Set(client.store.snapshot().conversations.map(({ name }) => name));
     for (const key of this.#began.keys()) {
       const [name, conversation] = key.split(" ") as [string, string];
@@ -346,7 +346,7 @@ class World {
   }
 
   #tell(client: ClientNode, telling: Telling): void {
-    this.#log_(`${client.name} is told ${describe(telling)}`);
+    this.#say(`${client.name} is told ${describe(telling)}`);
     switch (telling.kind) {
       case "entry": {
         const { conversation, stored } = telling;
@@ -528,7 +528,7 @@ class World {
     return items[Math.floor(this.#random() * items.length)]!;
   }
 
-  #log_(line: string): void {
+  #say(line: string): void {
     this.#options.log?.(`${this.#clock.now.toFixed(1).padStart(9)}  ${line}`);
   }
 }

@@ -14,7 +14,7 @@
  * | behind: handed < head | committed | behind | HeadNotify at the flush, joined | PUSH-10 |
  * | asking, behind | own send committed | as it was | HeadNotify up to the slot before it | PUSH-11 |
  * | any | page or `after` | level or behind | handed moves when it joins | PUSH-13, PULL-5 |
- * | any | DeliverAck above the last | as it was | move cursors | ACK-6 |
+ * | any | DeliverAck above the last | as it was | cursors move, joined, at the flush | ACK-6 |
  * | any | DeliverAck at or below the last | as it was | none | ACK-4 |
  * | any | DeliverAck above what was pushed | as it was | violation | ACK-5 |
  * | any | unacknowledged for stalled_ms | as it was | probe, and later stalled | PUSH-17 |
@@ -51,6 +51,8 @@ export type DeliveryInput =
   /** The connection takes no more bytes for now, or does again. Clause PUSH-19. */
   | { readonly kind: "congested" }
   | { readonly kind: "relieved" }
+  /** The cursors that have moved are to be kept now: somebody is about to read them. */
+  | { readonly kind: "settleCursors" }
   /** Everything that happened at once has been said: what was held back to be joined leaves. */
   | { readonly kind: "flush" }
   | { readonly kind: "deadline"; readonly at: Millis };
@@ -101,6 +103,8 @@ export class Delivery {
   readonly #nameOf: (key: ConversationKey) => Conversation;
   readonly #lines = new Map<ConversationKey, Line>();
   readonly #stale: Line[] = [];
+  /** Lines whose cursor is newer than what has been told. */
+  readonly #moved = new Set<Line>();
   /** The pushes without a DeliverAck, oldest at `#unackedFrom`. */
   #unacked: { line: Line; seq: Seq }[] = [];
   #unackedFrom = 0;
@@ -166,6 +170,8 @@ export class Delivery {
       case "relieved":
         this.#congested = false;
         return NONE;
+      case "settleCursors":
+        return this.#settleCursors();
       case "flush":
         return this.#flush();
       case "deadline":
@@ -182,7 +188,7 @@ export class Delivery {
       const below = entry.seq - 1n;
       if (below > line.handed && below > line.notified) this.#notify(line, below, effects);
       line.waiting = null;
-      this.#fillOwn(line, entry.seq, effects);
+      this.#fillOwn(line, entry.seq);
     } else if (!line.known) {
       line.waiting = entry;
     } else {
@@ -220,13 +226,13 @@ export class Delivery {
     effects.push({ kind: "push", pushSeq: this.#pushSeq, conversation: line.conversation, entry });
   }
 
-  #fillOwn(line: Line, seq: Seq, effects: DeliveryEffect[]): void {
+  #fillOwn(line: Line, seq: Seq): void {
     if (line.known && line.handed === seq - 1n) line.handed = seq;
     // The sender learns this head from its SendAck: no notice is needed for it.
     else line.notified = bigMax(line.notified, seq);
     if (line.own.length === OWN_SLOTS_MAX) line.own.shift();
     line.own.push(seq);
-    if (line.known && this.#passOwn(line)) effects.push({ kind: "moveCursor", key: line.key, upTo: line.cursor });
+    if (line.known && this.#passOwn(line)) this.#moved.add(line);
   }
 
   /** The cursor passes the slots that this device filled itself; true when there were any. Clause ACK-6. */
@@ -247,40 +253,39 @@ export class Delivery {
       if (waiting !== null) this.#markStale(line);
       return effects;
     }
-    this.#learn(line, cursor, effects);
+    this.#learn(line, cursor);
     if (waiting !== null) this.#offer(line, waiting, at, effects);
     return effects;
   }
 
-  #learn(line: Line, cursor: Seq, effects: DeliveryEffect[]): void {
+  #learn(line: Line, cursor: Seq): void {
     line.cursor = bigMax(line.cursor, cursor);
     line.handed = bigMax(line.handed, line.cursor);
     if (line.known) return;
     line.known = true;
     for (const seq of line.own) if (line.handed === seq - 1n) line.handed = seq;
-    if (this.#passOwn(line)) effects.push({ kind: "moveCursor", key: line.key, upTo: line.cursor });
+    if (this.#passOwn(line)) this.#moved.add(line);
   }
 
   #paged({ key, cursor, from, upTo, head }: Extract<DeliveryInput, { kind: "page" }>): readonly DeliveryEffect[] {
     const line = this.#line(key);
-    const effects: DeliveryEffect[] = [];
-    this.#learn(line, cursor, effects);
+    this.#learn(line, cursor);
     line.waiting = null;
     if (from <= line.handed + 1n) line.handed = bigMax(line.handed, upTo);
     line.head = bigMax(line.head, head);
     line.notified = bigMax(line.notified, head);
-    return effects;
+    return NONE;
   }
 
   #acked(at: Millis, upTo: number): readonly DeliveryEffect[] {
     if (upTo > this.#pushSeq) return [{ kind: "ackTooHigh" }];
     if (upTo <= this.#ackedUpTo) return NONE;
-    const moved = new Set<Line>();
     for (; this.#ackedUpTo < upTo; this.#ackedUpTo++) {
       const { line, seq } = this.#unacked[this.#unackedFrom++]!;
       line.unacked--;
       line.cursor = bigMax(line.cursor, seq);
-      moved.add(line);
+      this.#passOwn(line);
+      this.#moved.add(line);
     }
     if (this.#unackedFrom * 2 > this.#unacked.length) {
       this.#unacked = this.#unacked.slice(this.#unackedFrom);
@@ -288,17 +293,24 @@ export class Delivery {
     }
     this.#waitingSince = at;
     this.#probed = false;
-    const effects: DeliveryEffect[] = [];
-    for (const line of moved) {
-      this.#passOwn(line);
-      effects.push({ kind: "moveCursor", key: line.key, upTo: line.cursor });
-    }
+    return NONE;
+  }
+
+  #settleCursors(): readonly DeliveryEffect[] {
+    if (this.#moved.size === 0) return NONE;
+    const effects = [...this.#moved].map((line): DeliveryEffect => ({
+      kind: "moveCursor",
+      key: line.key,
+      upTo: line.cursor,
+    }));
+    this.#moved.clear();
     return effects;
   }
 
   #flush(): readonly DeliveryEffect[] {
-    if (this.#stale.length === 0 || this.#congested) return NONE;
-    const effects: DeliveryEffect[] = [];
+    const moved = this.#settleCursors();
+    if (this.#stale.length === 0 || this.#congested) return moved;
+    const effects = [...moved];
     for (const line of this.#stale) {
       line.stale = false;
       if (line.head > line.handed && line.head > line.notified) this.#notify(line, line.head, effects);
@@ -351,7 +363,7 @@ export class Delivery {
   /** Makes room: a line with nothing on its way can be learnt again from the device's cursor. */
   #forgetOne(): void {
     for (const [key, line] of this.#lines) {
-      if (line.known && line.unacked === 0 && !line.stale) {
+      if (line.known && line.unacked === 0 && !line.stale && !this.#moved.has(line)) {
         this.#lines.delete(key);
         return;
       }

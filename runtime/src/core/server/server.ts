@@ -9,15 +9,7 @@
  */
 import { ErrorCode, type SendAck } from "../../gen/index.js";
 import { Agenda } from "../agenda.js";
-import {
-  errorFrame,
-  FRAME_KINDS,
-  InvariantError,
-  isConversation,
-  type Millis,
-  type ReceivedFrame,
-  type Seq,
-} from "../basics.js";
+import { errorFrame, FRAME_KINDS, InvariantError, type Millis, type ReceivedFrame, type Seq } from "../basics.js";
 import { Delivery, type DeliveryInput } from "./delivery.js";
 import { History, type HistoryTicket } from "./history.js";
 import { Intake, type IntakeEffect, type SendTicket } from "./intake.js";
@@ -25,7 +17,6 @@ import {
   type Act,
   type Answer,
   type ConversationKey,
-  keyOf,
   type Mark,
   type Moment,
   nameFor,
@@ -325,16 +316,13 @@ export class ServerCore {
   #request(seat: Seat, place: Place, request: Request, at: Millis): void {
     this.#touch(seat);
     switch (request.$case) {
-      case "sendReq": {
-        const { conversation } = request.value;
-        if (isConversation(conversation)) {
-          this.#deliver(seat, place, { kind: "sending", key: keyOf(place.user, conversation) }, at);
-        }
+      case "sendReq":
         for (const effect of place.intake.step({ kind: "received", at, request: request.value })) {
+          if (effect.kind === "append")
+            this.#deliver(seat, place, { kind: "sending", key: effect.draft.conversation }, at);
           this.#intake(seat, effect);
         }
         return;
-      }
       case "deliverAck":
         return this.#deliver(seat, place, { kind: "deliverAck", at, upTo: request.value.upTo }, at);
     }
@@ -349,6 +337,8 @@ export class ServerCore {
         }
         return;
       case "syncReq":
+        // What the device has acknowledged in front of this counts in the answer. Clause BEAT-8.
+        this.#deliver(seat, place, { kind: "settleCursors" }, at);
         for (const effect of place.sync.step({ kind: "received", request: request.value })) {
           if (effect.kind === "transmit") this.#transmit(seat, effect.frame);
           else this.#ask(seat, { of: "sync", seat, ticket: effect.ticket }, effect.question);
