@@ -119,13 +119,23 @@ const ARROWS: { from: RegExp; allowed: RegExp; rule: string }[] = [
   { from: /^runtime\/src\/core\//, allowed: /^runtime\/src\/(core|gen)\//, rule: "a core imports only gen" },
   {
     from: /^runtime\/src\/store\//,
-    allowed: /^runtime\/src\/(store|core|gen)\/|^[^.]/,
+    allowed: /^runtime\/src\/(store|core|gen)\/|^(?!runtime\/|@imwire\/)/,
     rule: "a store knows cores only",
   },
   {
     from: /^runtime\/src\/transport\//,
-    allowed: /^runtime\/src\/transport\/|^[^.]/,
+    allowed: /^runtime\/src\/transport\/|^(?!runtime\/|@imwire\/)/,
     rule: "a transport knows only bytes",
+  },
+  {
+    from: /^runtime\/src\/operations\//,
+    allowed: /^runtime\/src\/(operations|core|gen)\/|^(?!runtime\/|@imwire\/)/,
+    rule: "what an operator touches knows cores only",
+  },
+  {
+    from: /^runtime\/src\/driver\//,
+    allowed: /^runtime\/src\/(?!cli\/)|^(?!runtime\/|@imwire\/)/,
+    rule: "nothing but a terminal imports the cli",
   },
   {
     from: /^conformance\/src\//,
@@ -154,12 +164,12 @@ export function crossedArrows(sources: ReadonlyMap<string, string>): string[] {
   });
 }
 
-/** Clocks, timers and chance in a core: the failing run could not be played again. */
+/** Clocks, timers and chance in a core or in the wire: the failing run could not be played again. */
 export function impureCores(sources: ReadonlyMap<string, string>): string[] {
   const impure =
     /\b(Date\.now|new Date|setTimeout|setInterval|setImmediate|queueMicrotask|Math\.random|performance\.now|crypto\.|await )/;
   return [...sources]
-    .filter(([file, text]) => file.startsWith("runtime/src/core/") && impure.test(text))
+    .filter(([file, text]) => /^runtime\/src\/(core|wire)\//.test(file) && impure.test(text))
     .map(
       ([file, text]) => `${file}: uses ${impure.exec(text)![1]!.trim()}: time, chance and waiting belong to the driver`,
     );

@@ -381,12 +381,16 @@ export class ImwireClient {
       else if (waiting.push(message) > ITERATOR_MESSAGES_MAX) waiting.shift();
       wake?.();
     };
-    const abort = () => take(null);
+    const abort = () => {
+      waiting.length = 0;
+      take(null);
+    };
+    if (signal?.aborted) return;
     this.#iterators.add(take);
     signal?.addEventListener("abort", abort, { once: true });
     try {
-      while (!signal?.aborted) {
-        while (waiting.length > 0) yield waiting.shift()!;
+      for (;;) {
+        for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) yield next;
         if (ended) return;
         await new Promise<void>((resolve) => (wake = resolve));
       }

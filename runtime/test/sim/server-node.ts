@@ -21,7 +21,7 @@ interface Link {
   out: SplicedBody[];
 }
 
-type Work = { ticket: Ticket } & ({ act: Act } | { question: Question });
+type Work = { ticket: Ticket | null; act: Act } | { ticket: Ticket; question: Question };
 type Result = { ticket: Ticket } & ({ outcome: Outcome } | { answer: Answer } | { fate: "notDone" | "unknown" });
 
 /** What is planted in a server to see whether the simulation finds it. */
@@ -41,7 +41,7 @@ export interface ServerWatcher {
 
 export class ServerNode {
   store: MemoryServerStore;
-  /** Everything committed, for a defect that takes some of it back. */
+  /** Everything committed, for a copy to come back from. */
   readonly #history: { acts: readonly Act[]; wallMs: number }[] = [];
   readonly #clock: VirtualClock;
   readonly #random: Random;
@@ -52,6 +52,7 @@ export class ServerNode {
   #links = new Map<number, Link>();
   #nextLink = 0;
   #sessions = 0;
+  #epochs = 0;
   #work: Work[] = [];
   #busy = false;
   #cancelDeadline: (() => void) | null = null;
@@ -69,14 +70,17 @@ export class ServerNode {
     random: Random;
     settings: ServerSettings;
     watcher: ServerWatcher;
-    store: MemoryServerStore;
+    /** What the store begins with. */
+    acts: readonly Act[];
     defects?: ServerDefects;
   }) {
     this.#clock = parts.clock;
     this.#random = parts.random;
     this.#settings = parts.settings;
     this.#watcher = parts.watcher;
-    this.store = parts.store;
+    this.store = new MemoryServerStore({ epoch: "epoch-0" });
+    this.#history.push({ acts: parts.acts, wallMs: 1_790_000_000_000 });
+    this.store.commitNow(parts.acts, 1_790_000_000_000);
     this.#defects = parts.defects ?? {};
     this.start();
   }
@@ -87,7 +91,22 @@ export class ServerNode {
 
   start(): void {
     if (this.#core) return;
-    this.#core = new ServerCore(this.#settings);
+    this.#core = new ServerCore({ ...this.#settings, epoch: this.store.epoch });
+  }
+
+  /** Comes back from an older copy: only so many of its commits are there, and the log has another name. */
+  restore(part: number): void {
+    this.crash();
+    this.#history.length = Math.max(1, Math.floor(this.#history.length * part));
+    this.store = new MemoryServerStore({ epoch: `epoch-${++this.#epochs}` });
+    for (const { acts, wallMs } of this.#history) this.store.commitNow(acts, wallMs);
+  }
+
+  /** Does something for an operator, with the next commit. */
+  order(act: Act): void {
+    if (!this.#core) return;
+    this.#work.push({ ticket: null, act });
+    this.#flush();
   }
 
   /** The process dies: its connections end when the other sides notice, and what was not committed never was. */
@@ -102,7 +121,7 @@ export class ServerNode {
     this.#links = new Map();
     if (this.#defects.ackBeforeCommit && this.#random() < 0.5) {
       this.#history.pop();
-      this.store = new MemoryServerStore();
+      this.store = new MemoryServerStore({ epoch: this.store.epoch });
       for (const { acts, wallMs } of this.#history) this.store.commitNow(acts, wallMs);
     }
   }
@@ -268,18 +287,19 @@ export class ServerNode {
     const results: Result[] = [];
     const wallMs = 1_790_000_000_000 + Math.floor(this.#clock.now);
     for (let index = 0; index < work.length;) {
-      const acts: (Work & { act: Act })[] = [];
+      const acts: Extract<Work, { act: Act }>[] = [];
       for (let each = work[index]; each && "act" in each; each = work[++index]) acts.push(each);
       if (acts.length > 0) {
         const fate = this.#random() < this.faultChance ? (this.#random() < 0.5 ? "notDone" : "unknown") : null;
         // Of an unknown outcome either half may be true.
         const done = fate === null || (fate === "unknown" && this.#random() < 0.5);
         const commit = { acts: acts.map(({ act }) => act), wallMs };
-        if (done && this.#defects.ackBeforeCommit) this.#history.push(commit);
+        if (done) this.#history.push(commit);
         const outcomes = done ? this.store.commitNow(commit.acts, wallMs) : [];
-        acts.forEach(({ ticket }, position) =>
-          results.push(fate === null ? { ticket, outcome: outcomes[position]! } : { ticket, fate }),
-        );
+        acts.forEach(({ ticket }, position) => {
+          if (ticket === null) return;
+          results.push(fate === null ? { ticket, outcome: outcomes[position]! } : { ticket, fate });
+        });
       }
       for (let each = work[index]; each && "question" in each; each = work[++index]) {
         results.push({ ticket: each.ticket, answer: this.#answer(each.question) });

@@ -7,7 +7,6 @@ import { type ClientSettings, DEFAULT_TIMERS, type Telling } from "../../src/cor
 import { equalBytes, idKey } from "../../src/core/basics.js";
 import { type Random, seededRandom } from "../../src/core/random.js";
 import { Durability, Entry, type SendAck, type Timers } from "../../src/gen/index.js";
-import { MemoryServerStore } from "../../src/store/memory-server-store.js";
 import { crc32 } from "../../src/wire/index.js";
 import { type ClientDefects, ClientNode } from "./client-node.js";
 import { VirtualClock } from "./clock.js";
@@ -68,6 +67,8 @@ interface Sent {
   readonly body: string;
   acked: { seq: bigint; serverTimeMs: bigint } | null;
   told: string;
+  /** It was in a log that was replaced by an older copy. */
+  lost?: boolean;
 }
 
 /** Chaos lasts for at most so long, and healing may take so long behind it, in virtual time. */
@@ -90,7 +91,12 @@ class World {
   readonly #told = new Map<string, { last: bigint; seen: Set<bigint> }>();
   /** Where a device that had never synced began: what its user had read elsewhere is history to it. */
   readonly #began = new Map<string, bigint>();
-  readonly #members = new Map<string, Set<string>>();
+  readonly #groups: readonly string[];
+  /** Whether members come and go, and whether the server comes back from an older copy. */
+  readonly #moves: boolean;
+  readonly #restores: boolean;
+  /** Entries that a device keeps although the server's log has lost them, by device and conversation. */
+  #restored = false;
   #order = 0;
   #crashes = 0;
   #cuts = 0;
@@ -99,20 +105,18 @@ class World {
     this.#options = options;
     this.#random = seededRandom(options.seed);
     this.#network = new Network(this.#clock, this.#random);
-    const store = new MemoryServerStore();
     const users = ["ann", "bob", "eve"].slice(0, 2 + Math.floor(this.#random() * 2));
     const groups = this.#random() < 0.7 ? ["team"] : [];
-    for (const group of groups) {
-      store.commitNow([{ kind: "createGroup", group, members: users } satisfies Act], 1_790_000_000_000);
-      this.#members.set(group, new Set(users));
-    }
+    this.#groups = groups;
+    this.#moves = this.#random() < 0.3;
+    this.#restores = this.#random() < 0.15;
     const defects = options.defects ?? {};
     this.#server = new ServerNode({
       clock: this.#clock,
       random: this.#random,
-      settings: this.#serverSettings(store),
+      settings: this.#serverSettings(),
       watcher: { sendAck: (user, ack) => this.#acked(user, ack) },
-      store,
+      acts: groups.map((group): Act => ({ kind: "createGroup", group, members: users })),
       defects,
     });
     for (const user of users) {
@@ -137,13 +141,13 @@ class World {
     }
   }
 
-  #serverSettings(store: MemoryServerStore): ServerSettings {
+  #serverSettings(): ServerSettings {
     const tight = this.#random() < 0.5;
     return {
       versionMin: 1000,
       versionMax: 1000,
       features: [],
-      epoch: store.epoch,
+      epoch: "",
       durability: Durability.DURABILITY_PROCESS_CRASH,
       limits: {
         frameBytesMax: 1 << 20,
@@ -158,7 +162,8 @@ class World {
         ackBatchMax: 8,
       },
       timers: TIMERS,
-      dedupWindowMs: 86_400_000n,
+      // So short that sends outlive it: what is then not known is asked. Clause SEND-12.
+      dedupWindowMs: this.#random() < 0.1 ? 1500n : 86_400_000n,
       authDeadlineMs: 3000,
       closeAfterMs: 1000,
       reconnectWindowMs: 500,
@@ -242,7 +247,7 @@ class World {
     if (!client.isUp) return;
     const others = [...new Set(this.#clients.map(({ user }) => user))];
     const direct = `u${this.#pick(others)}`;
-    const conversation = this.#members.size > 0 && this.#random() < 0.4 ? "gteam" : direct;
+    const conversation = this.#groups.length > 0 && this.#random() < 0.4 ? "gteam" : direct;
     const id = new Uint8Array(16).map(() => Math.floor(this.#random() * 256));
     const order = this.#order++;
     // The tilde is what rots on the way.
@@ -286,6 +291,20 @@ class World {
       },
       () => this.#server.isUp && this.#server.drain(),
       () => {
+        if (!this.#moves || this.#groups.length === 0) return;
+        const { user } = this.#pick(this.#clients);
+        const kind = this.#random() < 0.5 ? "addMember" : "removeMember";
+        this.#say(`${kind} ${user}`);
+        this.#server.order({ kind, group: "team", user });
+      },
+      () => {
+        if (!this.#restores || this.#restored) return;
+        this.#restored = true;
+        this.#say("--- the server comes back from an older copy");
+        this.#server.restore(0.2 + this.#random() * 0.8);
+        this.#forgetLostAcks();
+      },
+      () => {
         this.#network.faults = { delayMs: [1, this.#random() < 0.3 ? 2500 : 60], splitChance: this.#random() * 0.8 };
       },
     ];
@@ -315,6 +334,21 @@ class World {
       client.start();
     }
     this.#network.faults = { delayMs: [1, 20], splitChance: 0.1 };
+  }
+
+  /** What an older copy does not hold was acknowledged by a log that is no more. */
+  #forgetLostAcks(): void {
+    const kept = new Set<string>();
+    for (const conversation of this.#conversations()) {
+      for (const entry of this.#log(conversation)) {
+        if (entry.slot?.$case === "message") kept.add(idKey(entry.slot.value.clientMsgId));
+      }
+    }
+    for (const sent of this.#sent.values()) {
+      if (kept.has(sent.key)) continue;
+      sent.acked = null;
+      sent.lost = true;
+    }
   }
 
   #forget(client: ClientNode): void {
@@ -368,6 +402,15 @@ class World {
       case "gap":
         this.#toldOf(client, telling.conversation).last = telling.gap.upTo;
         return;
+      case "unconfirmed": {
+        const told = this.#toldOf(client, telling.conversation);
+        told.last = telling.above < told.last ? telling.above : told.last;
+        for (const seq of told.seen) if (seq > telling.above) told.seen.delete(seq);
+        return;
+      }
+      case "confirmed":
+        this.#toldOf(client, telling.conversation).last = telling.stored.entry.seq;
+        return;
       case "conversation": {
         const key = `${client.name} ${telling.name}`;
         const known = this.#began.has(key) || this.#toldOf(client, telling.name).last > 0n;
@@ -382,7 +425,8 @@ class World {
           throw new PromiseBroken("P4", `${sent.body} was sent, and is then called ${status.state}`);
         }
         sent.told = status.state;
-        if (status.state === "sent") this.#agree(sent, status);
+        // What it was told may have come from the log that is no more.
+        if (status.state === "sent" && !sent.lost) this.#agree(sent, status);
         return;
       }
     }
@@ -420,7 +464,7 @@ class World {
     if (open.length > 0) return `${open.length} sends are open`;
     for (const conversation of this.#conversations()) {
       if (!this.#canSee(client.user, conversation)) continue;
-      const head = BigInt(this.#log(conversation).length);
+      const head = this.#log(conversation, client.user).at(-1)?.seq ?? 0n;
       const name = this.#nameFor(client.user, conversation);
       const cursor = client.core.conversation(name)?.cursor ?? 0n;
       if (cursor < head) return `${name} stands at ${cursor} of ${head}`;
@@ -435,7 +479,7 @@ class World {
       const orders = new Map<string, number>();
       const bodies = new Set<string>();
       log.forEach((entry, index) => {
-        if (entry.seq !== BigInt(index + 1))
+        if (!this.#moves && entry.seq !== BigInt(index + 1))
           throw new PromiseBroken("P3", `${conversation} has a hole at ${index + 1}`);
         const message = entry.slot?.$case === "message" ? entry.slot.value : undefined;
         if (!message) throw new PromiseBroken("P1", `${conversation} ${entry.seq} is no message`);
@@ -450,23 +494,26 @@ class World {
         if (sent.order < before) throw new PromiseBroken("P3", `${sent.node}'s ${body} stands behind a later one`);
         orders.set(sent.node, sent.order);
       });
-      this.#checkDevices(conversation, log);
+      this.#checkDevices(conversation);
     }
     for (const sent of this.#sent.values()) {
       const place = placed.get(sent.key);
+      // Where members come and go, nobody sees the whole of the group.
+      if (this.#moves && sent.conversation === "team") continue;
       if (sent.acked && (place?.seq !== sent.acked.seq || place.conversation !== sent.conversation)) {
         throw new PromiseBroken("P1", `${sent.body} was acknowledged as ${sent.acked.seq} and is not there`);
       }
       if (sent.told === "failed" && place) throw new PromiseBroken("P4", `${sent.body} was called failed and is there`);
       // What was durable in an outbox has got out of it by now.
-      if (sent.told === "sent" && !place)
+      if (sent.told === "sent" && !place && !sent.lost)
         throw new PromiseBroken("P1", `${sent.body} was called sent and is not there`);
     }
   }
 
-  #checkDevices(conversation: string, log: readonly Entry[]): void {
+  #checkDevices(conversation: string): void {
     for (const client of this.#clients) {
       if (!this.#canSee(client.user, conversation)) continue;
+      const log = this.#log(conversation, client.user);
       const name = this.#nameFor(client.user, conversation);
       const stored = client.store.entriesNow(name);
       const began = this.#began.get(`${client.name} ${name}`) ?? 0n;
@@ -485,7 +532,7 @@ class World {
   #conversations(): string[] {
     const users = [...new Set(this.#clients.map(({ user }) => user))].sort();
     const pairs = users.flatMap((a, index) => users.slice(index).map((b) => `${a} ${b}`));
-    return [...pairs, ...this.#members.keys()];
+    return [...pairs, ...this.#groups];
   }
 
   #canonical(user: string, name: string): string {
@@ -493,34 +540,37 @@ class World {
   }
 
   #canSee(user: string, conversation: string): boolean {
-    return conversation.split(" ").includes(user) || this.#members.get(conversation)?.has(user) === true;
+    return this.#groups.includes(conversation) || conversation.split(" ").includes(user);
   }
 
   #nameFor(user: string, conversation: string): string {
-    if (this.#members.has(conversation)) return `g${conversation}`;
+    if (this.#groups.includes(conversation)) return `g${conversation}`;
     const [a, b] = conversation.split(" ") as [string, string];
     return `u${a === user ? b : a}`;
   }
 
-  #log(conversation: string): Entry[] {
+  /** The entries of a conversation that one of its users can see; of all that there are, the first member's. */
+  #log(conversation: string, asUser?: string): Entry[] {
     const [a, b] = conversation.split(" ") as [string, string | undefined];
     const key = b === undefined ? `g${a}` : `d${a.length}:${a}${b}`;
+    const user = asUser ?? (b === undefined ? this.#clients[0]!.user : a);
     const entries: Entry[] = [];
     for (let after = 0n; ;) {
       const question = {
         kind: "page",
         conversation: key,
-        user: a,
+        user,
         device: "",
         after,
         entriesMax: 1000,
         bytesMax: 1 << 30,
       } as const;
-      const user = b === undefined ? [...this.#members.get(a)!][0]! : a;
-      const page = this.#server.store.answerNow({ ...question, user });
-      if (page.kind !== "page" || page.entries.length === 0) return entries;
+      const page = this.#server.store.answerNow(question);
+      if (page.kind !== "page") return entries;
       entries.push(...page.entries.map(({ encoded }) => Entry.decode(encoded)));
-      after = page.entries.at(-1)!.seq;
+      const next = page.entries.at(-1)?.seq ?? page.skipped?.upTo ?? after;
+      if (next === after || !page.hasMore) return entries;
+      after = next;
     }
   }
 

@@ -257,12 +257,12 @@ export class ClientCore {
       return this.#toSession({ kind: "refuse", code: ErrorCode.ERROR_CODE_FORBIDDEN });
     }
     const epochChanged = this.#epoch !== "" && this.#epoch !== epoch;
-    if (this.#userId !== userId || this.#epoch !== epoch) {
-      const syncToken = epochChanged ? { syncToken: new Uint8Array() } : {};
-      this.#changes.push({ kind: "putMeta", meta: { userId, epoch, ...syncToken } });
+    // The name of a new log is kept together with where its conversations stand: until then the cursors are of the old one.
+    if (!epochChanged && (this.#userId !== userId || this.#epoch !== epoch)) {
+      this.#changes.push({ kind: "putMeta", meta: { userId, epoch } });
+      this.#epoch = epoch;
     }
     this.#userId = userId;
-    this.#epoch = epoch;
     this.#effects.push({ kind: "welcomed", welcome });
     const { timers, limits } = welcome;
     this.#toInbox({ kind: "opened", timers: timers!, ackBatchMax: limits!.ackBatchMax, userId });
@@ -402,7 +402,10 @@ export class ClientCore {
         return this.#state(effect.state, effect.fresh);
       case "statesComplete":
         this.#toInbox({ kind: "statesComplete" });
-        if (this.#afterSync !== null) this.#openOutbox(this.#afterSync);
+        if (this.#afterSync === null) return;
+        this.#epoch = this.#afterSync.epoch;
+        this.#write([{ kind: "putMeta", meta: { epoch: this.#epoch } }], null);
+        this.#openOutbox(this.#afterSync);
         this.#afterSync = null;
         return;
       case "page":
