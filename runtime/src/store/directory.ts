@@ -79,6 +79,11 @@ export class Directory {
     return this.#groups.get(key)?.stays.get(user) ?? NEVER;
   }
 
+  /** Where the present stay of a member began. */
+  since(key: ConversationKey, user: string): Seq {
+    return this.stays(key, user).at(-1)?.from ?? 1n;
+  }
+
   /** Who is a member now. */
   audience(key: ConversationKey): readonly string[] {
     const users = this.#usersOf(key);

@@ -17,7 +17,7 @@ export function draftEntry(seq: Seq, serverTimeMs: bigint, draft: Draft): { entr
   const { sender: senderId, clientMsgId, contentType, body, bodyCrc32, clientTimeMs } = draft;
   writer.tag(SEQ_TAG).uint64(seq).tag(SERVER_TIME_TAG).uint64(serverTimeMs).tag(MESSAGE_TAG).fork();
   Message.encode({ senderId, clientMsgId, contentType, body, bodyCrc32, clientTimeMs }, writer).join();
-  const encoded = writer.finish();
+  const encoded = writer.finishShared();
   return { entry: { seq, senderId, encoded }, message: encoded.subarray(messageStart(encoded)) };
 }
 
@@ -34,12 +34,12 @@ function messageStart(encoded: Uint8Array): number {
 /** An entry around the bytes of its message. */
 export function messageEntry(seq: Seq, serverTimeMs: bigint, senderId: string, message: Uint8Array): KeptEntry {
   writer.tag(SEQ_TAG).uint64(seq).tag(SERVER_TIME_TAG).uint64(serverTimeMs).tag(MESSAGE_TAG).bytes(message);
-  return { seq, senderId, encoded: writer.finish() };
+  return { seq, senderId, encoded: writer.finishShared() };
 }
 
 /** An entry whose message is gone. Clause PULL-15. */
 export function tombstoneEntry(seq: Seq, serverTimeMs: bigint, senderId: string, reason: TombstoneReason): KeptEntry {
   writer.tag(SEQ_TAG).uint64(seq).tag(SERVER_TIME_TAG).uint64(serverTimeMs).tag(TOMBSTONE_TAG).fork();
   writer.tag(TOMBSTONE_REASON_TAG).int32(reason).join();
-  return { seq, senderId, encoded: writer.finish() };
+  return { seq, senderId, encoded: writer.finishShared() };
 }

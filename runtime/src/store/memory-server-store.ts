@@ -211,7 +211,8 @@ export class MemoryServerStore implements ServerStore {
     conversation.slots.push({ entry, serverTimeMs: wallMs, message, gone: false });
     conversation.sends.set(sendKey(draft.sender, draft.clientMsgId), head);
     conversation.changed = conversation.active = ++this.#change;
-    return { kind: "appended", entry, serverTimeMs: wallMs, audience: this.#directory.audience(key) };
+    const visibleFrom = this.#directory.since(key, draft.sender);
+    return { kind: "appended", entry, serverTimeMs: wallMs, audience: this.#directory.audience(key), visibleFrom };
   }
 
   #conversation(key: ConversationKey): Conversation {

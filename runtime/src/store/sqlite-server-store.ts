@@ -432,7 +432,8 @@ export class SqliteServerStore implements ServerStore {
         mark.ownAboveRead++;
         mark.latest = clientMsgId.slice();
         this.#touched.marks.add(mark);
-        return { kind: "appended", entry, serverTimeMs: wallMs, audience: this.#directory.audience(key) };
+        const visibleFrom = this.#directory.since(key, draft.sender);
+        return { kind: "appended", entry, serverTimeMs: wallMs, audience: this.#directory.audience(key), visibleFrom };
       }
     }
     const judgement = existing ? judgeSend(draft, { known: this.#known(existing, draft), ...facts }) : ifNew;

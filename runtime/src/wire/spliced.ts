@@ -56,7 +56,8 @@ const NO_BYTES = new Uint8Array();
 let spare: BinaryWriter | undefined;
 
 /**
- * Frames as records, ready for one write. The bytes are the caller's.
+ * Frames as records, ready for one write. The bytes are the caller's, in memory shared with their neighbours: for what is
+ * written at once and forgotten.
  *
  * Clauses: FRAME-1, FRAME-8, PUSH-14.
  * @throws RangeError when a number or a string has no place in its field: a mistake of the caller.
@@ -69,7 +70,7 @@ export function encodeSplicedFrames(bodies: readonly SplicedBody[]): Uint8Array 
     writeBody(writer, body);
     writer.join();
   }
-  const records = writer.finish();
+  const records = writer.finishShared();
   if (writer.capacity <= WRITER_BYTES_KEPT) spare = writer;
   return records;
 }

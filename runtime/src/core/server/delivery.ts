@@ -31,6 +31,8 @@ export type DeliveryInput =
       readonly key: ConversationKey;
       readonly entry: KeptEntry;
       readonly own: boolean;
+      /** The lowest seq that the user may see: of what is below nothing is said. */
+      readonly visibleFrom: Seq;
     }
   /** This session is about to send there: its SendAck needs to know what has been handed before. Clause PUSH-11. */
   | { readonly kind: "sending"; readonly key: ConversationKey }
@@ -148,9 +150,10 @@ export class Delivery {
       case "committed":
         return this.#committed(input);
       case "sending": {
-        const effects: DeliveryEffect[] = [];
-        this.#ask(this.#line(input.key), effects);
-        return effects;
+        const line = this.#line(input.key);
+        if (line.known || line.asked) return NONE;
+        line.asked = true;
+        return [{ kind: "askCursor", key: line.key }];
       }
       case "cursor":
         return this.#cursorKnown(input.at, input.key, input.cursor);
@@ -179,14 +182,20 @@ export class Delivery {
     }
   }
 
-  #committed({ at, key, entry, own }: Extract<DeliveryInput, { kind: "committed" }>): readonly DeliveryEffect[] {
+  #committed({
+    at,
+    key,
+    entry,
+    own,
+    visibleFrom,
+  }: Extract<DeliveryInput, { kind: "committed" }>): readonly DeliveryEffect[] {
     const line = this.#line(key);
     line.head = bigMax(line.head, entry.seq);
     const effects: DeliveryEffect[] = [];
     this.#ask(line, effects);
     if (own) {
       const below = entry.seq - 1n;
-      if (below > line.handed && below > line.notified) this.#notify(line, below, effects);
+      if (below >= visibleFrom && below > line.handed && below > line.notified) this.#notify(line, below, effects);
       line.waiting = null;
       this.#fillOwn(line, entry.seq);
     } else if (!line.known) {

@@ -133,6 +133,8 @@ export type Act =
 export type Outcome =
   | {
       readonly kind: "appended";
+      /** The lowest seq of the sender's present stay in the conversation. */
+      readonly visibleFrom: Seq;
       readonly entry: KeptEntry;
       readonly serverTimeMs: bigint;
       readonly audience: readonly string[];

@@ -495,13 +495,13 @@ export class ServerCore {
     ticket: Extract<Ticket, { of: "send" }>,
     outcome: Extract<Outcome, { kind: "appended" }>,
   ): void {
-    const { entry } = outcome;
+    const { entry, visibleFrom } = outcome;
     for (const user of outcome.audience) {
       const devices = this.#users.get(user);
       if (!devices) continue;
       for (const seat of devices.values()) {
         const own = seat === ticket.seat;
-        this.#deliver(seat, seat.place!, { kind: "committed", at, key: ticket.key, entry, own }, at);
+        this.#deliver(seat, seat.place!, { kind: "committed", at, key: ticket.key, entry, own, visibleFrom }, at);
         this.#touch(seat);
       }
     }
