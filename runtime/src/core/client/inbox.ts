@@ -428,7 +428,7 @@ export class Inbox {
   #advanceAcks(at: Millis): void {
     let count = 0;
     for (const { line, seq, pushSeq } of this.#pushes) {
-      if (line.durable < seq) break;
+      if (line.unsure || line.durable < seq) break;
       count++;
       this.#storedUpTo = pushSeq;
       this.#acking.set(line, bigMax(seq, this.#acking.get(line) ?? 0n));
@@ -469,9 +469,13 @@ export class Inbox {
     return { kind: "store", changes, note: { of: "inbox", name: line.name, cursor: line.cursor, tellings } };
   }
 
-  /** Stores an entry without the cursor. */
-  #keep({ name }: Line, stored: StoredEntry): InboxEffect {
-    return { kind: "store", changes: [{ kind: "putEntries", conversation: name, entries: [stored] }], note: null };
+  /** Stores an entry without the cursor; with the conversation, without which it would not be found again. */
+  #keep(line: Line, stored: StoredEntry): InboxEffect {
+    const changes: Change[] = [
+      { kind: "putEntries", conversation: line.name, entries: [stored] },
+      { kind: "putConversation", conversation: storedOf(line) },
+    ];
+    return { kind: "store", changes, note: null };
   }
 
   #line(name: ConversationName): Line {
