@@ -31,7 +31,7 @@ export async function runChat(to: Address, options: CommonOptions): Promise<void
     console.log(text);
     if (process.stdout.isTTY) lines.prompt(true);
   };
-  lines.setPrompt(`${name}> `);
+  lines.setPrompt(process.stdout.isTTY ? `${name}> ` : "");
 
   for (const message of await client.stored(to, { limit: SHOWN_AT_START })) {
     oldest ||= message.seq;

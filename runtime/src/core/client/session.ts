@@ -91,7 +91,14 @@ type Phase =
   | { name: "stopped" }
   | { name: "authorizing" }
   | { name: "greeting"; until: Millis; token: string; said: boolean }
-  | { name: "open"; token: string; liveness: Liveness; healthyAt: Millis; refreshAt: Millis | null }
+  | {
+      name: "open";
+      token: string;
+      liveness: Liveness;
+      healthyAt: Millis;
+      refreshAt: Millis | null;
+      welcomed: { at: Millis; serverTimeMs: bigint };
+    }
   | { name: "leaving"; until: Millis; goAway: GoAway; token: string }
   | { name: "resting"; until: Millis };
 
@@ -245,7 +252,14 @@ export class ClientSession {
     this.#refused = null;
     const liveness = new Liveness(timers.heartbeatMs, at, this.#random() * timers.heartbeatMs);
     const refreshAt = this.#refreshAt(at, welcome.tokenExpiresAtMs, welcome.serverTimeMs);
-    this.#phase = { name: "open", token: phase.token, liveness, healthyAt: at + timers.healthyMs, refreshAt };
+    this.#phase = {
+      name: "open",
+      token: phase.token,
+      liveness,
+      healthyAt: at + timers.healthyMs,
+      refreshAt,
+      welcomed: { at, serverTimeMs: welcome.serverTimeMs },
+    };
     return [
       { kind: "welcomed", welcome },
       { kind: "tell", status: { state: "open" } },
@@ -303,8 +317,9 @@ export class ClientSession {
         const expiresAtMs = body.value.tokenExpiresAtMs;
         if (this.#refresh?.requestId !== body.value.requestId) return NONE;
         this.#refresh = null;
-        // The server's clock is not known here; the next token is asked for by the same share of its time.
-        phase.refreshAt = expiresAtMs === undefined ? null : phase.refreshAt;
+        // What the server's clock shows now, by the time that has passed since Welcome.
+        const nowMs = phase.welcomed.serverTimeMs + BigInt(Math.floor(at - phase.welcomed.at));
+        phase.refreshAt = this.#refreshAt(at, expiresAtMs, nowMs);
         return NONE;
       }
       case "error":
