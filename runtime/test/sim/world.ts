@@ -459,6 +459,7 @@ class World {
   #clientTrouble(client: ClientNode): string | null {
     if (!client.isUp) return "is down";
     if (!client.core.isOpen) return `has no session: it is ${client.core.phase}`;
+    if (client.core.epoch !== this.#server.store.epoch) return "has not heard of the new log";
     if (client.core.isWriting) return "is writing";
     const open = client.core.pendingSends.filter(({ state }) => state === "open");
     if (open.length > 0) return `${open.length} sends are open`;

@@ -142,6 +142,11 @@ export class ClientCore {
     return this.#userId;
   }
 
+  /** The log that the cursors belong to; empty before the first Welcome. */
+  get epoch(): string {
+    return this.#epoch;
+  }
+
   /** Where the connection stands. */
   get phase(): ClientSession["phase"] {
     return this.#session.phase;
