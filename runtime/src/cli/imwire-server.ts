@@ -2,9 +2,10 @@
 import { readFileSync } from "node:fs";
 import { createServer, type ImwireServer, type ListenOption } from "../driver/server.js";
 import { authenticatorOf } from "../operations/auth.js";
-import { readCall, type ServerConfig, settingsOf } from "../operations/config.js";
+import { readCall, type ServerConfig } from "../operations/config.js";
 import { EXIT, reportFailure, UsageError } from "../operations/errors.js";
 import { createLog, type Log } from "../operations/log.js";
+import { settingsOf } from "../operations/options.js";
 import { groupActs, policyOf } from "../operations/users.js";
 import { StoreUnusable } from "../store/server-store.js";
 

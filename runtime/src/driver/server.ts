@@ -11,13 +11,13 @@ import type { Connection, ConnectionHandler, Listener, ServerTls } from "../tran
 import { listenTcp } from "../transport/tcp.js";
 import { listenWebSocket } from "../transport/websocket-server.js";
 import { ErrorCode, type Limits, type Timers } from "../gen/index.js";
-import { DEFAULT_TIMERS } from "../core/client/model.js";
 import type { Act, Answer, Outcome, Question, ServerFrame, ServerSettings } from "../core/server/model.js";
 import { type Link, ServerCore, type ServerEffect, type ServerInput, type Ticket } from "../core/server/server.js";
 import { type AdminHandler, type AdminPort, adminHandler, type AdminSession } from "../operations/admin.js";
 import { AuthOutage, UsageError } from "../operations/errors.js";
 import { type Authenticate, withRevocation } from "../operations/auth.js";
 import type { Log } from "../operations/log.js";
+import { defaultOptions, settingsOf } from "../operations/options.js";
 import { metricsText, ServerMetrics } from "../operations/metrics.js";
 import { MemoryServerStore } from "../store/memory-server-store.js";
 import { type ServerStore, StoreFault } from "../store/server-store.js";
@@ -51,7 +51,7 @@ export interface ServerOptions {
   readonly mayWrite?: ServerSettings["mayWrite"];
   /** What Welcome announces and the operator decides; see {@link DEFAULT_SETTINGS}. */
   readonly settings?: SettingsOption | undefined;
-  /** Connections open at once, those without a session included. Default 20000. */
+  /** Connections open at once, those without a session included. Default 10000. */
   readonly connectionsMax?: number;
   readonly log?: Log | undefined;
   /** The HTTP API for operators. */
@@ -85,37 +85,13 @@ export interface ImwireServer {
   close(): Promise<void>;
 }
 
-/** The defaults of chapters 3 and 10. */
-export const DEFAULT_SETTINGS = {
-  versionMin: 1000,
-  versionMax: 1000,
-  features: [] as readonly string[],
-  limits: {
-    frameBytesMax: 1_048_576,
-    bodyBytesMax: 65_536,
-    pageEntriesMax: 100,
-    pageBytesMax: 262_144,
-    syncConversationsMax: 100,
-    previewBytesMax: 1024,
-    sendWindow: 32,
-    receiveWindow: 64,
-    queryIdsMax: 100,
-    ackBatchMax: 32,
-  } satisfies Limits,
-  timers: DEFAULT_TIMERS,
-  /** Thirty days. */
-  dedupWindowMs: 2_592_000_000n,
-  authDeadlineMs: 5000,
-  closeAfterMs: 5000,
-  reconnectWindowMs: 30_000,
-  sessionsPerUserMax: 16,
-  requestsMax: 16,
-  sendsPerSecond: 0,
-  sendsBurst: 100,
-  receiptMembersMax: 20,
-  linesMax: 4096,
-  firstPushSeq: 1,
-} as const;
+const DEFAULTS = defaultOptions();
+
+/** What holds where nothing is said: the same as for `imwire-server`, see docs/server-options.md. */
+export const DEFAULT_SETTINGS: Omit<ServerSettings, "epoch" | "durability" | "mayWrite" | "crc32"> = {
+  features: [],
+  ...settingsOf(DEFAULTS),
+};
 
 /** Above so many bytes that the other side does not take, nothing more is read from it. Clause PUSH-19. */
 const CONGESTED_BYTES = 512 * 1024;
@@ -251,7 +227,7 @@ class ServerDriver implements ImwireServer {
     const link = this.#nextLink++;
     const reader = new RecordReader(FRAME_BYTES_MAX_BEFORE_WELCOME);
     const peer: Peer = { link, connection, reader, out: [], isDirty: false, isCongested: false, session: null };
-    if (this.#closing !== null || this.#peers.size >= (this.#options.connectionsMax ?? 20_000)) {
+    if (this.#closing !== null || this.#peers.size >= (this.#options.connectionsMax ?? DEFAULTS.connectionsMax)) {
       this.#log?.warn("no room for a connection", { remote: connection.remote, count: this.#peers.size });
       connection.abort();
       return { bytes: () => {}, text: () => {}, drained: () => {}, closed: () => {} };

@@ -5,7 +5,6 @@
 import { isAbsolute, resolve } from "node:path";
 import { Ajv } from "ajv";
 import { Command, CommanderError, Option } from "commander";
-import type { ServerSettings } from "../core/server/model.js";
 import { type AuthConfig, authenticatorOf, type JwtOptions, type JwtProof } from "./auth.js";
 import { nearest, UsageError } from "./errors.js";
 import {
@@ -93,31 +92,6 @@ export function loadConfig(sources: ConfigSources): { readonly config: ServerCon
   const { command } = program("");
   const asked = parse(command, sources.argv);
   return { config: assemble(sources, command, asked["config"] as string | undefined) };
-}
-
-/** What the cores are told of a configuration; the driver adds the rest. */
-export function settingsOf(
-  options: Options,
-): Omit<ServerSettings, "features" | "epoch" | "durability" | "mayWrite" | "crc32"> {
-  const { authDeadlineMs, closeAfterMs, reconnectWindowMs, sessionsPerUserMax, requestsMax, sendsPerSecond } = options;
-  const { sendsBurst, receiptMembersMax, linesMax, firstPushSeq, versionMin, versionMax, limits, timers } = options;
-  return {
-    versionMin,
-    versionMax,
-    limits,
-    timers,
-    dedupWindowMs: BigInt(options.dedupWindowMs),
-    authDeadlineMs,
-    closeAfterMs,
-    reconnectWindowMs,
-    sessionsPerUserMax,
-    requestsMax,
-    sendsPerSecond,
-    sendsBurst,
-    receiptMembersMax,
-    linesMax,
-    firstPushSeq,
-  };
 }
 
 const EXAMPLES = `Start with:

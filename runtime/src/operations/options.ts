@@ -3,6 +3,7 @@
  * Flags, variables, checks and the reference are made of this. The path of an option gives its other names:
  * `limits.bodyBytesMax` is `--limits-body-bytes-max` and `IMWIRE_LIMITS_BODY_BYTES_MAX`. Chapters 3 and 10.
  */
+import type { ServerSettings } from "../core/server/model.js";
 import type { Limits, Timers } from "../gen/index.js";
 
 export type JwtAlgorithm = "HS256" | "RS256" | "EdDSA";
@@ -388,4 +389,38 @@ export function expectation(leaf: Leaf): string {
       if (leaf.enum) return `one of ${leaf.enum.join(", ")}`;
       return leaf.minLength! > 1 ? `a text of at least ${leaf.minLength} characters` : "a text that is not empty";
   }
+}
+
+/** All options as they are when nobody says anything. */
+export function defaultOptions(section: Section = OPTIONS): Options {
+  const entries = Object.entries(section.properties).flatMap(([key, node]): [string, unknown][] => {
+    if (isSection(node)) return [[key, defaultOptions(node)]];
+    return node.default === undefined ? [] : [[key, node.default]];
+  });
+  return Object.fromEntries(entries) as unknown as Options;
+}
+
+/** What the cores are told of a configuration; the driver adds the rest. */
+export function settingsOf(
+  options: Options,
+): Omit<ServerSettings, "features" | "epoch" | "durability" | "mayWrite" | "crc32"> {
+  const { authDeadlineMs, closeAfterMs, reconnectWindowMs, sessionsPerUserMax, requestsMax, sendsPerSecond } = options;
+  const { sendsBurst, receiptMembersMax, linesMax, firstPushSeq, versionMin, versionMax, limits, timers } = options;
+  return {
+    versionMin,
+    versionMax,
+    limits,
+    timers,
+    dedupWindowMs: BigInt(options.dedupWindowMs),
+    authDeadlineMs,
+    closeAfterMs,
+    reconnectWindowMs,
+    sessionsPerUserMax,
+    requestsMax,
+    sendsPerSecond,
+    sendsBurst,
+    receiptMembersMax,
+    linesMax,
+    firstPushSeq,
+  };
 }

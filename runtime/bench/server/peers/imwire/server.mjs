@@ -9,6 +9,8 @@ async function start(folder, store) {
     listen: [{ kind: "websocket", host: "127.0.0.1", port: 0 }],
     store: store === "sqlite" ? { kind: "sqlite", path: join(folder, "imwire.db") } : { kind: "memory" },
     authenticate: devAuthenticator(),
+    // Fifty senders that never pause are what is measured.
+    settings: { sendsPerSecond: 0 },
   });
   return { url: server.urls[0], close: () => server.close() };
 }
