@@ -385,7 +385,8 @@ export class ImwireClient {
     this.#iterators.add(take);
     signal?.addEventListener("abort", abort, { once: true });
     try {
-      while (!signal?.aborted) {
+      for (;;) {
+        if (signal?.aborted) return;
         while (waiting.length > 0) yield waiting.shift()!;
         if (ended) return;
         await new Promise<void>((resolve) => (wake = resolve));

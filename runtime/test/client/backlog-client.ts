@@ -24,6 +24,8 @@ export interface Report {
   readonly completed: readonly string[];
   /** Messages of others that came before the conversation that is looked at was complete. */
   readonly before: number;
+  /** Messages that came in front of the first `level`. */
+  readonly atLevel: number;
 }
 
 const [url, file, lookAt] = process.argv.slice(2) as [string, string, string];
@@ -38,6 +40,8 @@ const completed: string[] = [];
 const times = { open: 0, firstPage: 0, level: 0 };
 let others = 0;
 let before = 0;
+let total = 0;
+let atLevel = -1;
 
 const idOf = (address: { user: string } | { group: string }) => ("user" in address ? address.user : address.group);
 
@@ -59,6 +63,7 @@ client.on("message", (message) => {
     faults.push(`${conversation} ${seq}: ${message.condition} ${message.text.slice(0, 50)}`);
   known.last = seq;
   known.count++;
+  total++;
   if (conversation !== lookAt) others++;
   if (seq !== heads.get(conversation)) return;
   completed.push(conversation);
@@ -67,7 +72,10 @@ client.on("message", (message) => {
 
 const level = new Promise<void>((resolve) =>
   client.on("level", () => {
-    times.level = performance.now();
+    if (atLevel < 0) {
+      times.level = performance.now();
+      atLevel = total;
+    }
     resolve();
   }),
 );
@@ -90,5 +98,6 @@ const report: Report = {
   faults,
   completed,
   before,
+  atLevel,
 };
 writeSync(1, `${JSON.stringify(report)}\n`);

@@ -69,6 +69,10 @@ describe("100,000 messages in 40 conversations for a device that was away", () =
     }
   });
 
+  test("level is told when all of them have been", () => {
+    for (const { atLevel } of reports) expect(atLevel).toBe(CONVERSATIONS * MISSED);
+  });
+
   test("SYNC-14: the newest conversations are named first", () => {
     for (const { named } of reports) expect(named.slice(0, 40)).toEqual([...peers].reverse());
   });
