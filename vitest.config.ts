@@ -1,8 +1,21 @@
 import { defineConfig } from "vitest/config";
 
+/** Tests that measure time: behind all others, so that nothing runs beside them. */
+const MEASURING = ["runtime/test/client/backlog.test.ts"];
+
 export default defineConfig({
   test: {
-    include: ["{codegen,runtime,conformance}/test/**/*.test.ts", "scripts/**/*.test.mjs"],
     testTimeout: 20_000,
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: "tests",
+          include: ["{codegen,runtime,conformance}/test/**/*.test.ts", "scripts/**/*.test.mjs"],
+          exclude: MEASURING,
+        },
+      },
+      { extends: true, test: { name: "measuring", include: MEASURING, sequence: { groupOrder: 1 } } },
+    ],
   },
 });

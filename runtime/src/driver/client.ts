@@ -17,6 +17,7 @@ import {
   type FrameBody,
   RecordReader,
 } from "../wire/index.js";
+import { Slices } from "./slices.js";
 
 /** What a client is built of. */
 export interface ClientParts {
@@ -53,6 +54,9 @@ export class ClientDriver {
   readonly #histories = new Map<number, { resolve(page: HistoryPage): void; reject(code: ErrorCode): void }>();
   #historyTickets = 0;
   #onWritten: (() => void)[] = [];
+  readonly #slices = new Slices();
+  /** Resolves when the store has answered. */
+  #writing: Promise<void> = Promise.resolve();
 
   constructor(parts: ClientParts, snapshot: Snapshot) {
     this.#parts = parts;
@@ -117,7 +121,7 @@ export class ClientDriver {
       case "tell":
         return this.#parts.tell(effect.telling);
       case "persist":
-        void this.#persist(effect.changes);
+        this.#writing = this.#persist(effect.changes);
         return;
       case "obtainToken":
         void this.#obtainToken(effect.fresh);
@@ -144,16 +148,23 @@ export class ClientDriver {
 
   async #persist(changes: Parameters<ClientStore["write"]>[0]): Promise<void> {
     let input: Input;
+    if (!this.#slices.begin()) await this.#slices.next();
+    if (this.#isClosed) return;
     try {
-      const { again } = await this.#parts.store.write(changes);
+      const written = this.#parts.store.write(changes);
+      // A store may do it at once.
+      this.#slices.end();
+      const { again } = await written;
       input = { kind: "persisted", again };
     } catch (error) {
       this.#parts.trouble("store", error);
       input = { kind: "persistFailed" };
     }
+    if (!this.#slices.begin()) await this.#slices.next();
     if (this.#isClosed) return;
     this.#step(input);
     this.#flush();
+    this.#slices.end();
     for (const wake of this.#onWritten.splice(0)) wake();
   }
 
@@ -177,9 +188,10 @@ export class ClientDriver {
     try {
       const connection = await this.#parts.dial(
         this.#parts.url,
-        () => ({
+        (connection) => ({
           bytes: (bytes, message) => {
-            if (isCurrent()) this.#receive(reader, bytes, message, isCurrent);
+            if (!isCurrent()) return;
+            this.#receive(connection, message ? reader.takeMessage(bytes) : reader.take(bytes), isCurrent);
           },
           text: () => {
             if (isCurrent())
@@ -214,11 +226,24 @@ export class ClientDriver {
     this.#connection = null;
   }
 
-  #receive(reader: RecordReader, bytes: Uint8Array, message: boolean, isCurrent: () => boolean): void {
+  /** Takes frames as long as the slice lasts. Then the connection waits, and with it what comes behind. */
+  #receive(connection: Connection, frames: Iterator<Uint8Array, void>, isCurrent: () => boolean): void {
     try {
-      for (const frame of message ? reader.takeMessage(bytes) : reader.take(bytes)) {
-        this.#step({ kind: "received", frame: decodeFrame(frame) });
-        if (!isCurrent()) break;
+      while (isCurrent()) {
+        if (!this.#slices.begin()) {
+          connection.pause();
+          // What has come is written first: less is written at once, and less is in memory.
+          void Promise.all([this.#slices.next(), this.#writing]).then(() => {
+            if (!isCurrent()) return;
+            connection.resume();
+            this.#receive(connection, frames, isCurrent);
+          });
+          break;
+        }
+        const next = frames.next();
+        if (next.done) break;
+        this.#step({ kind: "received", frame: decodeFrame(next.value) });
+        this.#slices.end();
       }
     } catch (error) {
       if (!(error instanceof DecodeFault)) throw error;

@@ -500,38 +500,7 @@ export class ImwireClient {
   }
 
   #messageOf(name: ConversationName, stored: StoredEntry): Message {
-    const { seq, serverTimeMs, slot } = stored.entry;
-    const shared = { conversation: addressOf(name), seq, serverTimeMs };
-    if (slot?.$case !== "message") {
-      const reason = slot?.$case === "tombstone" ? (TOMBSTONE_REASONS[slot.value.reason] ?? "unspecified") : null;
-      return {
-        ...shared,
-        senderId: "",
-        isOwn: false,
-        contentType: "",
-        body: NO_BYTES,
-        text: "",
-        id: NO_BYTES,
-        clientTimeMs: 0n,
-        condition: slot === undefined ? "unknown" : "gone",
-        reason,
-      };
-    }
-    const { senderId, contentType, body, clientMsgId, clientTimeMs } = slot.value;
-    return {
-      ...shared,
-      senderId,
-      isOwn: senderId === this.userId,
-      contentType,
-      body,
-      get text() {
-        return textDecoder.decode(body);
-      },
-      id: clientMsgId,
-      clientTimeMs,
-      condition: stored.damaged ? "damaged" : "intact",
-      reason: null,
-    };
+    return new GivenMessage(name, stored, this.userId);
   }
 
   #emit<Name extends keyof ClientEvents>(name: Name, ...args: Parameters<ClientEvents[Name]>): void {
@@ -549,6 +518,42 @@ export class ImwireClient {
 }
 
 const NO_BYTES = new Uint8Array();
+
+/** A class and no literal: one with a getter costs more than everything else that is done for a message. */
+class GivenMessage implements Message {
+  readonly conversation: Address;
+  readonly seq: bigint;
+  readonly serverTimeMs: bigint;
+  readonly senderId: string;
+  readonly isOwn: boolean;
+  readonly contentType: string;
+  readonly body: Uint8Array;
+  readonly id: Uint8Array;
+  readonly clientTimeMs: bigint;
+  readonly condition: Message["condition"];
+  readonly reason: Message["reason"];
+
+  constructor(name: ConversationName, { entry, damaged }: StoredEntry, userId: string) {
+    const { seq, serverTimeMs, slot } = entry;
+    const message = slot?.$case === "message" ? slot.value : null;
+    this.conversation = addressOf(name);
+    this.seq = seq;
+    this.serverTimeMs = serverTimeMs;
+    this.senderId = message?.senderId ?? "";
+    this.isOwn = message !== null && message.senderId === userId;
+    this.contentType = message?.contentType ?? "";
+    this.body = message?.body ?? NO_BYTES;
+    this.id = message?.clientMsgId ?? NO_BYTES;
+    this.clientTimeMs = message?.clientTimeMs ?? 0n;
+    if (message !== null) this.condition = damaged ? "damaged" : "intact";
+    else this.condition = slot === undefined ? "unknown" : "gone";
+    this.reason = slot?.$case === "tombstone" ? (TOMBSTONE_REASONS[slot.value.reason] ?? "unspecified") : null;
+  }
+
+  get text(): string {
+    return textDecoder.decode(this.body);
+  }
+}
 
 const GAP_REASONS: Partial<Record<SkipReason, "retention" | "notVisible">> = {
   [SkipReason.SKIP_REASON_RETENTION]: "retention",

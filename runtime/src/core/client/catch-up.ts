@@ -281,9 +281,13 @@ export class CatchUp {
       if (this.#pulls.size >= this.#settings.pullsMax) break;
       if (name !== this.#lookedAt) this.#consider(name, at, effects);
     }
-    const isLevel = this.#sync === null && this.#pulls.size === 0 && this.#candidates.size === 0;
-    if (isLevel && !this.#wasLevel) effects.push({ kind: "tell", telling: { kind: "level" } });
-    this.#wasLevel = isLevel;
+    const isQuiet = this.#sync === null && this.#pulls.size === 0 && this.#candidates.size === 0;
+    if (!isQuiet) this.#wasLevel = false;
+    // What has been pulled and is not durable yet has not been told, and its conversation may go on behind it.
+    else if (!this.#wasLevel && this.#inbox.isDurable) {
+      this.#wasLevel = true;
+      effects.push({ kind: "tell", telling: { kind: "level" } });
+    }
     return effects;
   }
 

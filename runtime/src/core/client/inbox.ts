@@ -136,6 +136,8 @@ export class Inbox {
   readonly #acking = new Map<Line, Seq>();
   /** Lines with a hole that has its time still. */
   readonly #gapped = new Set<Line>();
+  /** Notes that have not come back yet. */
+  #writes = 0;
 
   constructor(settings: ClientSettings, crc32: (bytes: Uint8Array) => number, snapshot: Snapshot) {
     this.#settings = settings;
@@ -164,6 +166,11 @@ export class Inbox {
   /** The highest push_seq that has come in this session. Clause GAP-10. */
   get pushedUpTo(): number {
     return this.#pushedUpTo;
+  }
+
+  /** True while nothing that has come waits to be durable. */
+  get isDurable(): boolean {
+    return this.#writes === 0;
   }
 
   get names(): Iterable<ConversationName> {
@@ -409,6 +416,7 @@ export class Inbox {
   }
 
   #stored({ at, note, again }: Extract<InboxInput, { kind: "stored" }>): readonly InboxEffect[] {
+    this.#writes--;
     const line = this.#line(note.name);
     line.durable = bigMin(bigMax(line.durable, note.cursor), line.cursor);
     const effects: InboxEffect[] = note.tellings.map((telling): InboxEffect => {
@@ -466,6 +474,7 @@ export class Inbox {
   }
 
   #store(line: Line, changes: readonly Change[], tellings: readonly Telling[]): InboxEffect {
+    this.#writes++;
     return { kind: "store", changes, note: { of: "inbox", name: line.name, cursor: line.cursor, tellings } };
   }
 
