@@ -272,7 +272,8 @@ describe("what it says", () => {
       const raw = await Raw.dial(stage, url);
       raw.send(helloOf("MARKED-user-in-token", { token: "dev:ann", clientName: "x", deviceId: url.slice(0, 3) }));
       await raw.next("welcome");
-      for (let i = 1; i <= 6; i++) raw.send(sendOf(i, toUser("bob"), `MARKED-body-${i}`, i === 2 ? { bodyCrc32: 1 } : {}));
+      for (let i = 1; i <= 6; i++)
+        raw.send(sendOf(i, toUser("bob"), `MARKED-body-${i}`, i === 2 ? { bodyCrc32: 1 } : {}));
       await raw.until(() => raw.all("sendAck").length === 6, "six answers");
       raw.send({ $case: "tokenRefresh", value: { requestId: 1, token: "dev:MARKED-refresh-token" } });
       await raw.next("error");
@@ -289,12 +290,20 @@ describe("what it says", () => {
     await child.kill("SIGTERM");
     expect(child.errors.length).toBeGreaterThan(5);
     expect(child.said).not.toContain("MARKED");
-    expect(Buffer.from(child.said).toString("latin1")).not.toContain(Buffer.from("MARKED").toString("base64").slice(0, 7));
+    expect(Buffer.from(child.said).toString("latin1")).not.toContain(
+      Buffer.from("MARKED").toString("base64").slice(0, 7),
+    );
     for (const line of child.errors) expect(() => JSON.parse(line) as unknown, line).not.toThrow();
   });
 
   test("--log-format=text is for people, and levels leave out what is below", async () => {
-    const { child, ws } = await stage.server(["--dev", "--memory", "--port=0", "--log-format=text", "--log-level=warn"]);
+    const { child, ws } = await stage.server([
+      "--dev",
+      "--memory",
+      "--port=0",
+      "--log-format=text",
+      "--log-level=warn",
+    ]);
     await Raw.open(stage, ws, "ann");
     await child.errorLine(/development mode/);
     await child.kill("SIGTERM");
@@ -302,23 +311,27 @@ describe("what it says", () => {
   });
 });
 
-test("a server goes on with what it had: epoch, log and groups, over a clean end and over a kill", { timeout: patient(20_000) }, async () => {
-  const cwd = stage.folder();
-  const epochs = new Set<string>();
-  const ends = ["SIGTERM", "SIGKILL", "SIGTERM"] as const;
-  let child: Child;
-  for (const [index, end] of ends.entries()) {
-    const server = await stage.server(["--dev", "--port=0"], { cwd });
-    child = server.child;
-    const ann = await Raw.open(stage, server.ws, "ann");
-    epochs.add(ann.welcome.epoch);
-    ann.send(sendOf(index + 1, toUser("bob"), "again"));
-    const { outcome } = await ann.next("sendAck");
-    expect(outcome).toMatchObject({ $case: "accepted", value: { seq: BigInt(index + 1) } });
-    await child.kill(end);
-  }
-  expect(epochs.size).toBe(1);
-  const anew = await stage.server(["--dev", "--port=0", "--new-epoch"], { cwd });
-  const ann = await Raw.open(stage, anew.ws, "ann");
-  expect(epochs.has(ann.welcome.epoch)).toBe(false);
-});
+test(
+  "a server goes on with what it had: epoch, log and groups, over a clean end and over a kill",
+  { timeout: patient(20_000) },
+  async () => {
+    const cwd = stage.folder();
+    const epochs = new Set<string>();
+    const ends = ["SIGTERM", "SIGKILL", "SIGTERM"] as const;
+    let child: Child;
+    for (const [index, end] of ends.entries()) {
+      const server = await stage.server(["--dev", "--port=0"], { cwd });
+      child = server.child;
+      const ann = await Raw.open(stage, server.ws, "ann");
+      epochs.add(ann.welcome.epoch);
+      ann.send(sendOf(index + 1, toUser("bob"), "again"));
+      const { outcome } = await ann.next("sendAck");
+      expect(outcome).toMatchObject({ $case: "accepted", value: { seq: BigInt(index + 1) } });
+      await child.kill(end);
+    }
+    expect(epochs.size).toBe(1);
+    const anew = await stage.server(["--dev", "--port=0", "--new-epoch"], { cwd });
+    const ann = await Raw.open(stage, anew.ws, "ann");
+    expect(epochs.has(ann.welcome.epoch)).toBe(false);
+  },
+);

@@ -1,6 +1,6 @@
 /** A client made of frames alone, over a real connection: it says what it is told to say, also what is not allowed. */
 import { CODES } from "../../src/gen/codes.js";
-import type { Conversation, ErrorCode, Hello, SendReq, Welcome } from "../../src/gen/index.js";
+import type { Conversation, ErrorCode, Hello, SendAck, SendReq, Welcome } from "../../src/gen/index.js";
 import { dialNode } from "../../src/transport/dial.js";
 import type { ClientTls, Connection } from "../../src/transport/transport.js";
 import { crc32, decodeFrame, encodeFrame, encodeFrames, type FrameBody, RecordReader } from "../../src/wire/index.js";
@@ -76,6 +76,10 @@ export const syncOf = (requestId: number): FrameBody => ({
 
 export const pingOf = (nonce: number): FrameBody => ({ $case: "ping", value: { nonce, pushSeq: 0 } });
 
+/** `accepted`, or the code of the refusal. */
+export const outcomeOf = ({ outcome }: SendAck): string =>
+  outcome?.$case === "refused" ? nameOfCode(outcome.value.code) : (outcome?.$case ?? "none");
+
 export const textOf = (body: Uint8Array): string => new TextDecoder().decode(body);
 
 export class Raw {
@@ -146,11 +150,7 @@ export class Raw {
   }
 
   /** The next frame of a kind that this has not given out yet. */
-  async next<K extends Kind>(
-    kind: K,
-    fits: (value: Of<K>) => boolean = () => true,
-    limitMs = 10_000,
-  ): Promise<Of<K>> {
+  async next<K extends Kind>(kind: K, fits: (value: Of<K>) => boolean = () => true, limitMs = 10_000): Promise<Of<K>> {
     const find = () =>
       this.frames.find((each) => each.$case === kind && !this.#taken.has(each) && fits(each.value as Of<K>));
     await this.until(() => find() !== undefined, `a ${kind}`, limitMs);
@@ -173,7 +173,11 @@ export class Raw {
     await this.#watch.until(
       () => this.closed !== null,
       limitMs,
-      () => `not closed; the last frames: ${this.frames.slice(-5).map(({ $case }) => $case).join(", ")}`,
+      () =>
+        `not closed; the last frames: ${this.frames
+          .slice(-5)
+          .map(({ $case }) => $case)
+          .join(", ")}`,
     );
   }
 
