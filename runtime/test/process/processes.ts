@@ -185,12 +185,16 @@ export class Stage {
     return readyServer(child);
   }
 
-  /** For `afterEach`: also behind a test that failed. */
-  async clear(): Promise<void> {
-    for (const close of this.#closings.splice(0).reverse()) await close();
+  async endChildren(): Promise<void> {
     const children = this.#children.splice(0);
     for (const child of children) if (child.exit === null) child.process.kill("SIGKILL");
     await Promise.all(children.map((child) => child.ended()));
+  }
+
+  /** For `afterEach`: also behind a test that failed. */
+  async clear(): Promise<void> {
+    for (const close of this.#closings.splice(0).reverse()) await close();
+    await this.endChildren();
     for (const folder of this.#folders.splice(0)) rmSync(folder, { recursive: true, force: true });
   }
 }
