@@ -29,6 +29,10 @@ export async function runChat(to: Address, options: CommonOptions): Promise<void
   const print = (text: string) => {
     if (process.stdout.isTTY) process.stdout.write("\r\x1b[K");
     console.log(text);
+    prompt();
+  };
+  // In a pipe the lines of others would stand behind it.
+  const prompt = () => {
     if (process.stdout.isTTY) lines.prompt(true);
   };
   lines.setPrompt(process.stdout.isTTY ? `${name}> ` : "");
@@ -73,7 +77,7 @@ export async function runChat(to: Address, options: CommonOptions): Promise<void
   client.lookAt(to);
   const connected = client.connect();
   connected.catch(() => {});
-  lines.prompt();
+  prompt();
   lines.on("line", (line) => {
     const text = line.trim();
     if (text === "/quit") return lines.close();
@@ -100,7 +104,7 @@ export async function runChat(to: Address, options: CommonOptions): Promise<void
         print(red((error as Error).message));
       }
     }
-    return lines.prompt();
+    return prompt();
   });
   lines.on("SIGINT", () => lines.close());
   await new Promise<void>((resolve) => {
@@ -109,6 +113,8 @@ export async function runChat(to: Address, options: CommonOptions): Promise<void
   });
   if (!process.stdin.isTTY) await settled(client);
   await client.close();
+  // Behind /quit an input that stays open would keep the process.
+  process.stdin.destroy();
 }
 
 /** Waits until nothing is open, for as long as a person would. */

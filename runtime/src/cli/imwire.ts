@@ -75,11 +75,18 @@ export async function main(): Promise<void> {
     .action(
       async (of: ReturnType<typeof parseAddress>, options: CommonOptions & { lines: number; follow?: boolean }) => {
         const client = await openClient({ ...options, memory: true });
-        await client.connect();
-        const { messages } = await client.history(of, { limit: options.lines });
-        for (const message of messages.slice(-options.lines)) printMessage(message, options);
+        let last = 0n;
+        try {
+          await client.connect();
+          const { messages } = await client.history(of, { limit: options.lines });
+          for (const message of messages.slice(-options.lines)) printMessage(message, options);
+          last = messages.at(-1)?.seq ?? 0n;
+        } catch (error) {
+          // An open session would keep the process.
+          await client.close();
+          throw error;
+        }
         if (!options.follow) return client.close();
-        const last = messages.at(-1)?.seq ?? 0n;
         client.on("message", (message) => {
           if (addressText(message.conversation) === addressText(of) && message.seq > last)
             printMessage(message, options);

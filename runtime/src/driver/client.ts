@@ -95,10 +95,13 @@ export class ClientDriver {
     this.#step({ kind: "close" });
     this.#flush();
     while (this.#core.isWriting && !this.#isClosed) {
-      const written = await Promise.race([
-        new Promise<boolean>((resolve) => this.#onWritten.push(() => resolve(true))),
-        new Promise<boolean>((resolve) => setTimeout(() => resolve(false), CLOSE_PATIENCE_MS)),
-      ]);
+      const written = await new Promise<boolean>((resolve) => {
+        const patience = setTimeout(() => resolve(false), CLOSE_PATIENCE_MS);
+        this.#onWritten.push(() => {
+          clearTimeout(patience);
+          resolve(true);
+        });
+      });
       if (!written) break;
       this.#flush();
     }

@@ -164,6 +164,8 @@ class ServerDriver implements ImwireServer {
   #timer: NodeJS.Timeout | null = null;
   #timerAt = Infinity;
   #closing: Promise<void> | null = null;
+  /** Drains under way: a load balancer sends nobody here meanwhile. */
+  #drains = 0;
   #onEmpty: (() => void) | null = null;
 
   constructor(options: ServerOptions, store: ServerStore) {
@@ -198,7 +200,7 @@ class ServerDriver implements ImwireServer {
       token: admin?.token ?? null,
       protectMetrics: admin?.protectMetrics ?? false,
       metrics: () => metricsText(this.metrics),
-      isReady: () => this.#closing === null,
+      isReady: () => this.#closing === null && this.#drains === 0,
       onOutage: (error) => this.#log?.error("an order of the operator failed", { error }),
     });
     const accept = (connection: Connection) => this.#accept(connection);
@@ -565,6 +567,7 @@ class ServerDriver implements ImwireServer {
     this.#log?.info("sending everybody away", { count: this.#peers.size });
     this.#leave(ErrorCode.ERROR_CODE_DRAINING, undefined, undefined, reconnectWindowMs);
     if (this.#peers.size === 0) return;
+    this.#drains++;
     // The cores close in time; the transport has a second for the last bytes.
     await new Promise<void>((resolve) => {
       const patience = setTimeout(resolve, this.#settings.closeAfterMs + 1500);
@@ -574,6 +577,7 @@ class ServerDriver implements ImwireServer {
       };
     });
     this.#onEmpty = null;
+    this.#drains--;
   }
 
   close(): Promise<void> {
