@@ -61,7 +61,7 @@ const welcomeOf = (of: Partial<Hello>, settings: Partial<ServerSettings> = {}) =
   frames(after(OPENING(of), settings).effects, "welcome")[0]!;
 
 /** Checks that the session has ended with one Error of session scope, and with nothing behind it. */
-function refusedWith(code: ErrorCode, { session, effects }: ReturnType<typeof after>) {
+function refused(code: ErrorCode, { session, effects }: ReturnType<typeof after>) {
   expect(kinds(effects)).toEqual(["transmit", "hangUp"]);
   const [said] = frames(effects, "error");
   expect(said).toMatchObject({ code, scope: ErrorScope.ERROR_SCOPE_SESSION, retry: CODES.get(code)!.retry });
@@ -87,17 +87,17 @@ describe("opening", () => {
     ["Ping", ping],
     ["Welcome", { $case: "pong", value: { nonce: 0, pushSeq: 0 } }],
   ])("CONN-2: %s in front of Hello is refused", (_, body) => {
-    refusedWith(ErrorCode.ERROR_CODE_NOT_AUTHENTICATED, after([received(body)]));
+    refused(ErrorCode.ERROR_CODE_NOT_AUTHENTICATED, after([received(body)]));
   });
 
   test("CONN-2: a frame between Hello and Welcome is refused, a second Hello too", () => {
-    refusedWith(ErrorCode.ERROR_CODE_NOT_AUTHENTICATED, after([received(hello()), received(ping)]));
-    refusedWith(ErrorCode.ERROR_CODE_NOT_AUTHENTICATED, after([received(hello()), received(hello())]));
-    refusedWith(ErrorCode.ERROR_CODE_NOT_AUTHENTICATED, after([received(hello()), verdict(ANN), received(ping)]));
+    refused(ErrorCode.ERROR_CODE_NOT_AUTHENTICATED, after([received(hello()), received(ping)]));
+    refused(ErrorCode.ERROR_CODE_NOT_AUTHENTICATED, after([received(hello()), received(hello())]));
+    refused(ErrorCode.ERROR_CODE_NOT_AUTHENTICATED, after([received(hello()), verdict(ANN), received(ping)]));
   });
 
   test("CONN-2: an unknown kind in front of Hello is refused, with its number", () => {
-    const said = refusedWith(
+    const said = refused(
       ErrorCode.ERROR_CODE_NOT_AUTHENTICATED,
       after([{ kind: "received", at: 0, frame: unknown(900, true) }]),
     );
@@ -108,17 +108,17 @@ describe("opening", () => {
     const { session } = after([{ kind: "deadline", at: 4999 }]);
     expect(session.phase).toBe("waiting");
     expect(session.deadline).toBe(5000);
-    refusedWith(ErrorCode.ERROR_CODE_AUTH_TIMEOUT, after([{ kind: "deadline", at: 5000 }]));
+    refused(ErrorCode.ERROR_CODE_AUTH_TIMEOUT, after([{ kind: "deadline", at: 5000 }]));
   });
 
   test("CONN-12: a token that nobody judges in time ends the connection too", () => {
-    refusedWith(ErrorCode.ERROR_CODE_AUTH_TIMEOUT, after([received(hello()), { kind: "deadline", at: 5000 }]));
+    refused(ErrorCode.ERROR_CODE_AUTH_TIMEOUT, after([received(hello()), { kind: "deadline", at: 5000 }]));
   });
 
   test("CONN-18: an order to leave in front of Welcome is said by an Error, not by GoAway", () => {
     const leave: SessionInput = { kind: "leave", at: 1, code: ErrorCode.ERROR_CODE_DRAINING };
     for (const inputs of [[], [received(hello())], [received(hello()), verdict(ANN)]]) {
-      const said = refusedWith(ErrorCode.ERROR_CODE_INTERNAL, after([...inputs, leave]));
+      const said = refused(ErrorCode.ERROR_CODE_INTERNAL, after([...inputs, leave]));
       expect(said.retry).toBe(RetryClass.RETRY_CLASS_RECONNECT);
     }
   });
@@ -131,7 +131,7 @@ describe("opening", () => {
       { $case: "tokenRefreshed", value: { requestId: 1 } },
     ];
     for (const body of bodies) {
-      const said = refusedWith(ErrorCode.ERROR_CODE_PROTOCOL_VIOLATION, after([...OPENING(), received(body)]));
+      const said = refused(ErrorCode.ERROR_CODE_PROTOCOL_VIOLATION, after([...OPENING(), received(body)]));
       expect(said.frameKind).toBeGreaterThan(0);
     }
   });
@@ -151,7 +151,7 @@ describe("opening", () => {
     ["a run without an attempt", { run: 1n, attempt: 0 }],
     ["an attempt without a run", { run: 0n, attempt: 1 }],
   ])("CONN-20: a Hello with %s is refused", (_, of) => {
-    refusedWith(ErrorCode.ERROR_CODE_HELLO_INVALID, after([received(hello(of))]));
+    refused(ErrorCode.ERROR_CODE_HELLO_INVALID, after([received(hello(of))]));
   });
 
   test.each<[string, Partial<Hello>]>([
@@ -164,11 +164,11 @@ describe("opening", () => {
   });
 
   test("LIM-9: a user with too many sessions is told so", () => {
-    refusedWith(ErrorCode.ERROR_CODE_TOO_MANY_SESSIONS, after([received(hello()), verdict(ANN), admitted("full")]));
+    refused(ErrorCode.ERROR_CODE_TOO_MANY_SESSIONS, after([received(hello()), verdict(ANN), admitted("full")]));
   });
 
   test("DEV-11: a Hello that was overtaken is told so", () => {
-    refusedWith(ErrorCode.ERROR_CODE_HELLO_STALE, after([received(hello()), verdict(ANN), admitted("stale")]));
+    refused(ErrorCode.ERROR_CODE_HELLO_STALE, after([received(hello()), verdict(ANN), admitted("stale")]));
   });
 });
 
@@ -187,7 +187,7 @@ describe("versions, features and what Welcome settles", () => {
     [1001, 1001],
     [1, 999],
   ])("CONN-5: %i..%i has no version in common, and hears the server's range", (versionMin, versionMax) => {
-    const said = refusedWith(
+    const said = refused(
       ErrorCode.ERROR_CODE_VERSION_UNSUPPORTED,
       after([received(hello({ versionMin, versionMax }))]),
     );
@@ -195,7 +195,7 @@ describe("versions, features and what Welcome settles", () => {
   });
 
   test("CONN-6: the range of a Hello from the future is judged in front of its fields", () => {
-    refusedWith(
+    refused(
       ErrorCode.ERROR_CODE_VERSION_UNSUPPORTED,
       after([received(hello({ versionMin: 2000, versionMax: 2000, token: "" }))]),
     );
@@ -231,10 +231,7 @@ describe("tokens", () => {
   });
 
   test("AUTH-1: a token that is not accepted is refused, and the class says how to go on", () => {
-    const said = refusedWith(
-      ErrorCode.ERROR_CODE_TOKEN_REJECTED,
-      after([received(hello()), verdict({ accepted: false })]),
-    );
+    const said = refused(ErrorCode.ERROR_CODE_TOKEN_REJECTED, after([received(hello()), verdict({ accepted: false })]));
     expect(said.retry).toBe(RetryClass.RETRY_CLASS_REAUTH);
     expect(said.detail).not.toContain("ann");
   });
@@ -361,13 +358,13 @@ describe("an open session", () => {
     const broken: SessionInput = { kind: "broken", at: 0, code: ErrorCode.ERROR_CODE_MALFORMED, detail: "here" };
     const leave: SessionInput = { kind: "leave", at: 0, code: ErrorCode.ERROR_CODE_DRAINING };
     for (const inputs of [[], OPENING().slice(0, 1), OPENING(), [...OPENING(), leave]]) {
-      refusedWith(ErrorCode.ERROR_CODE_MALFORMED, after([...inputs, broken]));
+      refused(ErrorCode.ERROR_CODE_MALFORMED, after([...inputs, broken]));
     }
   });
 
   test("ACK-5: what another core found ends the session with its code", () => {
     const violated: SessionInput = { kind: "violated", at: 0, code: ErrorCode.ERROR_CODE_ACK_TOO_HIGH };
-    refusedWith(ErrorCode.ERROR_CODE_ACK_TOO_HIGH, after([...OPENING(), violated]));
+    refused(ErrorCode.ERROR_CODE_ACK_TOO_HIGH, after([...OPENING(), violated]));
   });
 
   test("ERR-8: the text of an Error has 256 bytes at most", () => {
@@ -377,7 +374,7 @@ describe("an open session", () => {
       code: ErrorCode.ERROR_CODE_MALFORMED,
       detail: "é".repeat(500),
     };
-    const said = refusedWith(ErrorCode.ERROR_CODE_MALFORMED, after([...OPENING(), broken]));
+    const said = refused(ErrorCode.ERROR_CODE_MALFORMED, after([...OPENING(), broken]));
     expect(new TextEncoder().encode(said.detail).length).toBeLessThanOrEqual(256);
   });
 
