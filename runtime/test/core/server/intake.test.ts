@@ -19,9 +19,9 @@ class Fixture {
     this.intake = new Intake(serverSettings(settings), "ann", 0);
   }
   take(request: SendReq, at = 0): IntakeEffect {
-    const effects = this.intake.step({ kind: "received", at, request });
-    expect(effects).toHaveLength(1);
-    return effects[0]!;
+    const [effect, ...more] = this.intake.step({ kind: "received", at, request });
+    if (effect === undefined || more.length > 0) throw new Error("one effect for one SendReq");
+    return effect;
   }
   draft(request: SendReq, at = 0): Draft {
     return only([this.take(request, at)], "append")[0]!.draft;
