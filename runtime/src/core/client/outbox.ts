@@ -359,7 +359,8 @@ export class Outbox {
         effects.push(store([{ kind: "putSend", send: send.stored }], this.#note(idKey(send.stored.id), "queued")));
         blocked = true;
       }
-      if (blocked && marks <= 0) return;
+      // Behind one that was never transmitted there is none whose time could be over.
+      if (blocked && marks <= 0 && send.attempts === 0) return;
       before = send;
     }
   }

@@ -18,6 +18,8 @@
  * | open | a kind that only clients send | resting | Error PROTOCOL_VIOLATION, close | CONN-19 |
  * | open | GoAway, class never | stopping | send no request any more | AWAY-7, AWAY-8 |
  * | open | GoAway, another class | leaving | send no request any more | AWAY-8 |
+ * | leaving | another GoAway | leaving | the last one counts, a never before all | AWAY-7 |
+ * | leaving | Error of session scope | resting or stopped | close, by its class | AWAY-7, ERR-6 |
  * | open, leaving | lost | resting | back off, or wait within the window | RECON-1, AWAY-6 |
  * | open | silence of 1.5 heartbeats | resting | close, back off | BEAT-4 |
  * | open, leaving | broken bytes | resting | Error, close, back off | FRAME-22 |
@@ -97,7 +99,8 @@ type Phase =
       liveness: Liveness;
       healthyAt: Millis;
       refreshAt: Millis | null;
-      welcomed: { at: Millis; serverTimeMs: bigint };
+      /** The server's clock at monotonic 0. */
+      serverMsAtZero: number;
     }
   | { name: "leaving"; until: Millis; goAway: GoAway; token: string }
   | { name: "resting"; until: Millis };
@@ -251,24 +254,14 @@ export class ClientSession {
     this.#timers = timers;
     this.#refused = null;
     const liveness = new Liveness(timers.heartbeatMs, at, this.#random() * timers.heartbeatMs);
-    const refreshAt = this.#refreshAt(at, welcome.tokenExpiresAtMs, welcome.serverTimeMs);
-    this.#phase = {
-      name: "open",
-      token: phase.token,
-      liveness,
-      healthyAt: at + timers.healthyMs,
-      refreshAt,
-      welcomed: { at, serverTimeMs: welcome.serverTimeMs },
-    };
+    const serverMsAtZero = Number(welcome.serverTimeMs) - at;
+    const refreshAt = refreshTime(at, welcome.tokenExpiresAtMs, serverMsAtZero);
+    const healthyAt = at + timers.healthyMs;
+    this.#phase = { name: "open", token: phase.token, liveness, healthyAt, refreshAt, serverMsAtZero };
     return [
       { kind: "welcomed", welcome },
       { kind: "tell", status: { state: "open" } },
     ];
-  }
-
-  #refreshAt(at: Millis, expiresAtMs: bigint | undefined, nowMs: bigint): Millis | null {
-    if (expiresAtMs === undefined) return null;
-    return at + Math.max(0, Number(expiresAtMs - nowMs)) * REFRESH_AFTER;
   }
 
   #stepOpen(phase: Extract<Phase, { name: "open" }>, input: SessionInput): readonly SessionEffect[] {
@@ -314,12 +307,9 @@ export class ClientSession {
       case "goAway":
         return this.#sentAway(phase, at, body.value);
       case "tokenRefreshed": {
-        const expiresAtMs = body.value.tokenExpiresAtMs;
         if (this.#refresh?.requestId !== body.value.requestId) return NONE;
         this.#refresh = null;
-        // What the server's clock shows now, by the time that has passed since Welcome.
-        const nowMs = phase.welcomed.serverTimeMs + BigInt(Math.floor(at - phase.welcomed.at));
-        phase.refreshAt = this.#refreshAt(at, expiresAtMs, nowMs);
+        phase.refreshAt = refreshTime(at, body.value.tokenExpiresAtMs, phase.serverMsAtZero);
         return NONE;
       }
       case "error":
@@ -372,6 +362,12 @@ export class ClientSession {
         if (input.frame.kind === "unknown") return NONE;
         const { body } = input.frame;
         if (body.$case === "ping") return [transmit({ $case: "pong", value: { nonce: body.value.nonce, pushSeq: 0 } })];
+        // What is said last counts, but for a never: that is not taken back. Clause AWAY-7.
+        if (body.$case === "goAway" && goAway.retry !== RetryClass.RETRY_CLASS_NEVER) phase.goAway = body.value;
+        if (body.$case === "error" && isSessionScope(body.value.scope)) {
+          const isStop = goAway.retry === RetryClass.RETRY_CLASS_NEVER;
+          return isStop ? this.#stop(goAway.code, false) : this.#toldOff(input.at, phase.token, body.value);
+        }
         // Answers to what was taken in before. Clause AWAY-4.
         return body.$case === "sendAck" || body.$case === "querySendResult" ? [{ kind: "take", frame: body }] : NONE;
       }
@@ -444,6 +440,12 @@ export class ClientSession {
     const closing: readonly SessionEffect[] = effects ?? (connected ? [{ kind: "hangUp" }] : []);
     return [...closing, { kind: "ended" }, { kind: "tell", status: { state: "stopped", code, loginNeeded } }];
   }
+}
+
+/** When a token that ends at `expiresAtMs` of the server's clock is to be refreshed; null for one without an end. */
+function refreshTime(at: Millis, expiresAtMs: bigint | undefined, serverMsAtZero: number): Millis | null {
+  if (expiresAtMs === undefined) return null;
+  return at + Math.max(0, Number(expiresAtMs) - serverMsAtZero - at) * REFRESH_AFTER;
 }
 
 const transmit = (frame: FrameBody): SessionEffect => ({ kind: "transmit", frame });

@@ -9,6 +9,7 @@
  * | waiting | Hello, a field out of its range | closed | Error HELLO_INVALID, close | CONN-20 |
  * | waiting, checking | another frame | closed | Error NOT_AUTHENTICATED, close | CONN-2 |
  * | waiting, checking | deadline | closed | Error AUTH_TIMEOUT, close | CONN-12 |
+ * | waiting, checking, admitted | order to leave | closed | Error INTERNAL, close | CONN-18 |
  * | checking | token good | admitted | ask whether there is room | DEV-3, LIM-9 |
  * | checking | token not accepted | closed | Error TOKEN_REJECTED, close | AUTH-1 |
  * | admitted | room | open | Welcome | CONN-4 |
@@ -71,7 +72,7 @@ export type SessionInput =
   | { readonly kind: "broken"; readonly at: Millis; readonly code: ErrorCode; readonly detail: string }
   /** Another core found a frame that ends the session. */
   | { readonly kind: "violated"; readonly at: Millis; readonly code: ErrorCode }
-  /** The session is to end by plan. `pushSeq` goes into a Ping in front, where one is due. */
+  /** The session is to end by plan. */
   | { readonly kind: "leave"; readonly at: Millis; readonly code: ErrorCode; readonly reconnectWindowMs?: number }
   /** A frame has been sent to the client. */
   | { readonly kind: "sent"; readonly at: Millis }
@@ -191,7 +192,7 @@ export class Session {
       case "deadline":
         return input.at < phase.until ? NONE : this.#fail(errorFrame(ErrorCode.ERROR_CODE_AUTH_TIMEOUT));
       case "leave":
-        return this.#farewell(input);
+        return this.#turnAway();
       default:
         return NONE;
     }
@@ -230,7 +231,7 @@ export class Session {
       case "deadline":
         return input.at < phase.until ? NONE : this.#fail(errorFrame(ErrorCode.ERROR_CODE_AUTH_TIMEOUT));
       case "leave":
-        return this.#farewell(input);
+        return this.#turnAway();
       case "verdict": {
         const { verdict, moment } = input;
         if (!verdict.accepted) return this.#fail(errorFrame(ErrorCode.ERROR_CODE_TOKEN_REJECTED));
@@ -256,7 +257,7 @@ export class Session {
       case "received":
         return this.#refuseEarly(input.frame);
       case "leave":
-        return this.#farewell(input);
+        return this.#turnAway();
       case "admitted": {
         if (input.verdict === "full") return this.#fail(errorFrame(ErrorCode.ERROR_CODE_TOO_MANY_SESSIONS));
         if (input.verdict === "stale") return this.#fail(errorFrame(ErrorCode.ERROR_CODE_HELLO_STALE));
@@ -399,6 +400,11 @@ export class Session {
     const retry = CODES.get(code)?.retry ?? RetryClass.RETRY_CLASS_RECONNECT;
     const value = { code, retry, reconnectWindowMs, framesHandled: this.#handled, closeAfterMs, detail: "" };
     return [transmit({ $case: "goAway", value }), { kind: "leaving" }];
+  }
+
+  /** GoAway has no place in front of Welcome: this is the Error that may come here and lets the client come back. */
+  #turnAway(): readonly SessionEffect[] {
+    return this.#fail(errorFrame(ErrorCode.ERROR_CODE_INTERNAL));
   }
 
   #refuseEarly(frame: ReceivedFrame): readonly SessionEffect[] {
