@@ -14,12 +14,13 @@ const settings = {
   nameOf: (key: string) => nameFor("ann", key),
 };
 
-const committed = (seq: bigint, of: { own?: boolean; key?: string; at?: number } = {}): DeliveryInput => ({
+const committed = (seq: bigint, of: { own?: boolean; key?: string; at?: number; visibleFrom?: bigint } = {}): DeliveryInput => ({
   kind: "committed",
   at: of.at ?? 0,
   key: of.key ?? KEY,
   entry: kept(seq),
   own: of.own ?? false,
+  visibleFrom: of.visibleFrom ?? 1n,
 });
 const cursor = (value: bigint | null, key = KEY): DeliveryInput => ({ kind: "cursor", at: 0, key, cursor: value });
 const page = (from: bigint, upTo: bigint, head: bigint, at = from - 1n): DeliveryInput => ({
@@ -107,7 +108,7 @@ describe("the push rule", () => {
 
   test("PUSH-12: an entry of another device of the same user is pushed as any other", () => {
     const fixture = level(4n);
-    const effects = fixture.delivery.step({ kind: "committed", at: 0, key: KEY, entry: kept(5n, "ann"), own: false });
+    const effects = fixture.delivery.step({ kind: "committed", at: 0, key: KEY, entry: kept(5n, "ann"), own: false, visibleFrom: 1n });
     expect(only(effects, "push").map(({ conversation }) => conversation)).toEqual([group("team")]);
   });
 });
@@ -171,6 +172,12 @@ describe("own sends", () => {
   test("PUSH-11: also when the notice was held back to be joined", () => {
     const fixture = level(0n, { window: 0 });
     expect(fixture.step(committed(1n), committed(2n), committed(3n, { own: true }), FLUSH)).toEqual(["head 2"]);
+  });
+
+  test("PUSH-11: of what a late member cannot see nothing is said", () => {
+    const fixture = new Delivery(settings);
+    fixture.step(cursor(0n));
+    expect(fixture.step(committed(5n, { own: true, visibleFrom: 5n }))).toEqual([]);
   });
 
   test("PUSH-11: also while the cursor is not known", () => {
