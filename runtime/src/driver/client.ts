@@ -111,9 +111,11 @@ export class ClientDriver {
   }
 
   #step(input: Input): void {
-    for (const effect of this.#core.step({ ...input, at: performance.now(), wallMs: Date.now() } as ClientInput)) {
-      this.#perform(effect);
-    }
+    this.#slices.work(() => {
+      for (const effect of this.#core.step({ ...input, at: performance.now(), wallMs: Date.now() } as ClientInput)) {
+        this.#perform(effect);
+      }
+    });
   }
 
   #perform(effect: ClientEffect): void {
@@ -151,23 +153,20 @@ export class ClientDriver {
 
   async #persist(changes: Parameters<ClientStore["write"]>[0]): Promise<void> {
     let input: Input;
-    if (!this.#slices.begin()) await this.#slices.next();
+    if (this.#slices.isOver) await this.#slices.next();
     if (this.#isClosed) return;
     try {
-      const written = this.#parts.store.write(changes);
       // A store may do it at once.
-      this.#slices.end();
-      const { again } = await written;
+      const { again } = await this.#slices.work(() => this.#parts.store.write(changes));
       input = { kind: "persisted", again };
     } catch (error) {
       this.#parts.trouble("store", error);
       input = { kind: "persistFailed" };
     }
-    if (!this.#slices.begin()) await this.#slices.next();
+    if (this.#slices.isOver) await this.#slices.next();
     if (this.#isClosed) return;
     this.#step(input);
     this.#flush();
-    this.#slices.end();
     for (const wake of this.#onWritten.splice(0)) wake();
   }
 
@@ -233,7 +232,7 @@ export class ClientDriver {
   #receive(connection: Connection, frames: Iterator<Uint8Array, void>, isCurrent: () => boolean): void {
     try {
       while (isCurrent()) {
-        if (!this.#slices.begin()) {
+        if (this.#slices.isOver) {
           connection.pause();
           // What has come is written first: less is written at once, and less is in memory.
           void Promise.all([this.#slices.next(), this.#writing]).then(() => {
@@ -243,10 +242,12 @@ export class ClientDriver {
           });
           break;
         }
-        const next = frames.next();
-        if (next.done) break;
-        this.#step({ kind: "received", frame: decodeFrame(next.value) });
-        this.#slices.end();
+        const isMore = this.#slices.work(() => {
+          const next = frames.next();
+          if (!next.done) this.#step({ kind: "received", frame: decodeFrame(next.value) });
+          return !next.done;
+        });
+        if (!isMore) break;
       }
     } catch (error) {
       if (!(error instanceof DecodeFault)) throw error;

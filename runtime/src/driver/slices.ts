@@ -12,18 +12,26 @@ const REST_MS = 1;
 export class Slices {
   #since = -Infinity;
   #until = -Infinity;
+  #depth = 0;
 
-  /** Work is to begin, or to go on. False when it should wait for {@link next}. */
-  begin(): boolean {
+  /** True when work has gone on for long enough, and should wait for {@link next}. */
+  get isOver(): boolean {
     const now = performance.now();
-    if (now - this.#until > REST_MS) this.#since = now;
-    this.#until = now;
-    return now - this.#since < SLICE_MS;
+    const rested = this.#depth === 0 && now - this.#until > REST_MS;
+    return !rested && now - this.#since >= SLICE_MS;
   }
 
-  /** A piece of work is done. */
-  end(): void {
-    this.#until = performance.now();
+  /** Does a piece of work; one may hold others. */
+  work<Result>(run: () => Result): Result {
+    const now = performance.now();
+    if (this.#depth === 0 && now - this.#until > REST_MS) this.#since = now;
+    this.#depth++;
+    try {
+      return run();
+    } finally {
+      this.#depth--;
+      this.#until = performance.now();
+    }
   }
 
   /** Resolves when everybody else has had a turn. */

@@ -2,7 +2,7 @@
  * A device in a process of its own that comes back and pulls what it missed: `backlog-client <url> <file> <look at>`.
  * It says what it saw and how long that took, as one line of JSON; see {@link Report}.
  */
-import { writeSync } from "node:fs";
+import { readFileSync, writeSync } from "node:fs";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { createClient } from "../../src/client.js";
 import { SqliteClientStore } from "../../src/store/sqlite-client-store.js";
@@ -14,6 +14,8 @@ export interface Report {
   readonly firstPageMs: number;
   /** The longest time in which the loop did not turn, milliseconds. */
   readonly longestBlockMs: number;
+  /** The same without the time in which this thread was ready to run and the system ran others. */
+  readonly longestOwnBlockMs: number;
   /** From the session's beginning until nothing is behind, milliseconds. */
   readonly totalMs: number;
   /** For each conversation how many messages came, from which seq. */
@@ -79,20 +81,38 @@ const level = new Promise<void>((resolve) =>
     resolve();
   }),
 );
+/** How long this thread has waited for a processor so far, milliseconds; 0 where the system does not say. */
+function waitedMs(): number {
+  try {
+    return Number(readFileSync(`/proc/self/task/${process.pid}/schedstat`, "utf8").split(" ")[1]) / 1e6;
+  } catch {
+    return 0;
+  }
+}
+
+let longestOwnBlockMs = 0;
+let last = { at: performance.now(), waited: waitedMs() };
+const ticks = setInterval(() => {
+  const now = { at: performance.now(), waited: waitedMs() };
+  longestOwnBlockMs = Math.max(longestOwnBlockMs, now.at - last.at - (now.waited - last.waited));
+  last = now;
+}, 1);
 const loop = monitorEventLoopDelay({ resolution: 1 });
 client.lookAt({ user: lookAt });
 loop.enable();
 await client.connect();
 await level;
 // One more turn, so that the last block is seen too.
-await new Promise((resolve) => setImmediate(resolve));
+await new Promise((resolve) => setTimeout(resolve, 1));
 loop.disable();
+clearInterval(ticks);
 await client.close();
 
 const report: Report = {
   named,
   firstPageMs: times.firstPage - times.open,
   longestBlockMs: loop.max / 1e6,
+  longestOwnBlockMs,
   totalMs: times.level - times.open,
   came,
   faults,
