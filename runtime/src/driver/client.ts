@@ -18,6 +18,7 @@ import {
   RecordReader,
 } from "../wire/index.js";
 import { Slices } from "./slices.js";
+import { recordRuns } from "../wire/record-runs.js";
 
 /** What a client is built of. */
 export interface ClientParts {
@@ -278,7 +279,9 @@ export class ClientDriver {
     if (this.#out.length === 0) return;
     const frames = this.#out;
     this.#out = [];
-    this.#connection?.send(encodeFrames(frames));
+    // A server takes a WebSocket message of a few frames at most, and an outbox can be larger.
+    const bytesMax = this.#limits?.frameBytesMax ?? FRAME_BYTES_MAX_BEFORE_WELCOME;
+    for (const run of recordRuns(encodeFrames(frames), bytesMax)) this.#connection?.send(run);
   }
 
   #wind(): void {

@@ -31,6 +31,7 @@ import {
   RecordReader,
   type SplicedBody,
 } from "../wire/index.js";
+import { recordRuns } from "../wire/record-runs.js";
 
 /** Where a server listens. */
 export type ListenOption =
@@ -104,6 +105,9 @@ const COMMIT_ACTS_MAX = 2000;
 
 /** A WebSocket message may hold several frames; what is above is cut off by the transport. */
 const MESSAGE_FRAMES = 4;
+
+/** More in one turn leaves in several messages: a client takes a WebSocket message only up to a bound of its own. */
+const MESSAGE_BYTES = 1024 * 1024;
 
 interface Peer {
   readonly link: Link;
@@ -454,7 +458,7 @@ class ServerDriver implements ImwireServer {
     const bytes = encodeSplicedFrames(peer.out);
     peer.out = [];
     this.metrics.bytesOut += bytes.length;
-    peer.connection.send(bytes);
+    for (const run of recordRuns(bytes, MESSAGE_BYTES)) peer.connection.send(run);
     if (peer.isCongested || peer.connection.buffered <= CONGESTED_BYTES) return;
     peer.isCongested = true;
     peer.connection.pause();

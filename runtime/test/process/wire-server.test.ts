@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { SignJWT } from "jose";
 import { WebSocket } from "ws";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { createClient } from "../../src/client.js";
 import { RetryClass, SendState, SkipReason, TombstoneReason } from "../../src/gen/index.js";
 import { certificate } from "../transport/certificate.js";
 import { patient, type RunningServer, Stage } from "./processes.js";
@@ -459,6 +460,21 @@ test("a WebSocket without the subprotocol, and a plain request, are refused in H
   });
   expect(status).toBeGreaterThanOrEqual(400);
   expect((await fetch(`${server.http}/`)).status).toBeGreaterThanOrEqual(400);
+});
+
+test("SEND-18: an outbox that is larger than a message of a WebSocket goes out in several", async () => {
+  const limits = ["--limits-frame-bytes-max=70000", "--limits-page-bytes-max=65000", "--limits-body-bytes-max=60000"];
+  const { ws } = await stage.server(["--dev", "--memory", "--port=0", "--sends-per-second=0", ...limits]);
+  const client = await createClient({ url: ws, token: "dev:ann" });
+  stage.atEnd(() => client.close());
+  const bodies = Array.from({ length: 40 }, (_, i) => `${i} `.padEnd(60_000, "."));
+  const outbox = bodies.map((body) => client.send({ user: "bob" }, body));
+  const states: string[] = [];
+  client.on("connection", ({ state }) => states.push(state));
+  await client.connect();
+  const sent = await Promise.all(outbox.map((each) => each.sent));
+  expect(sent.map(({ seq }) => seq)).toEqual(bodies.map((_, i) => BigInt(i + 1)));
+  expect(states).toEqual(["connecting", "open"]);
 });
 
 test("--connections-max: one too many is closed at once, and there is room again when one has gone", async () => {
