@@ -257,12 +257,14 @@ export class ClientCore {
       return this.#toSession({ kind: "refuse", code: ErrorCode.ERROR_CODE_FORBIDDEN });
     }
     const epochChanged = this.#epoch !== "" && this.#epoch !== epoch;
-    if (this.#userId !== userId || this.#epoch !== epoch) {
-      const syncToken = epochChanged ? { syncToken: new Uint8Array() } : {};
-      this.#changes.push({ kind: "putMeta", meta: { userId, epoch, ...syncToken } });
+    if (epochChanged) {
+      // The new epoch is noted with the sync that brings its cursors: until then the old ones are stored, and in doubt.
+      this.#changes.push({ kind: "putMeta", meta: { syncToken: new Uint8Array() } });
+    } else if (this.#userId !== userId || this.#epoch !== epoch) {
+      this.#changes.push({ kind: "putMeta", meta: { userId, epoch } });
+      this.#epoch = epoch;
     }
     this.#userId = userId;
-    this.#epoch = epoch;
     this.#effects.push({ kind: "welcomed", welcome });
     const { timers, limits } = welcome;
     this.#toInbox({ kind: "opened", timers: timers!, ackBatchMax: limits!.ackBatchMax, userId });
@@ -402,7 +404,11 @@ export class ClientCore {
         return this.#state(effect.state, effect.fresh);
       case "statesComplete":
         this.#toInbox({ kind: "statesComplete" });
-        if (this.#afterSync !== null) this.#openOutbox(this.#afterSync);
+        if (this.#afterSync !== null) {
+          this.#epoch = this.#afterSync.epoch;
+          this.#changes.push({ kind: "putMeta", meta: { epoch: this.#epoch } });
+          this.#openOutbox(this.#afterSync);
+        }
         this.#afterSync = null;
         return;
       case "page":
