@@ -262,8 +262,10 @@ export class ClientCore {
       return this.#toSession({ kind: "refuse", code: ErrorCode.ERROR_CODE_FORBIDDEN });
     }
     const epochChanged = this.#epoch !== "" && this.#epoch !== epoch;
-    // The name of a new log is kept together with where its conversations stand: until then the cursors are of the old one.
-    if (!epochChanged && (this.#userId !== userId || this.#epoch !== epoch)) {
+    if (epochChanged) {
+      // The new epoch is noted with the sync that brings its cursors: until then the old ones are stored, and in doubt.
+      this.#changes.push({ kind: "putMeta", meta: { syncToken: new Uint8Array() } });
+    } else if (this.#userId !== userId || this.#epoch !== epoch) {
       this.#changes.push({ kind: "putMeta", meta: { userId, epoch } });
       this.#epoch = epoch;
     }
@@ -407,10 +409,11 @@ export class ClientCore {
         return this.#state(effect.state, effect.fresh);
       case "statesComplete":
         this.#toInbox({ kind: "statesComplete" });
-        if (this.#afterSync === null) return;
-        this.#epoch = this.#afterSync.epoch;
-        this.#write([{ kind: "putMeta", meta: { epoch: this.#epoch } }], null);
-        this.#openOutbox(this.#afterSync);
+        if (this.#afterSync !== null) {
+          this.#epoch = this.#afterSync.epoch;
+          this.#changes.push({ kind: "putMeta", meta: { epoch: this.#epoch } });
+          this.#openOutbox(this.#afterSync);
+        }
         this.#afterSync = null;
         return;
       case "page":

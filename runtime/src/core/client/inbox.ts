@@ -68,6 +68,8 @@ export interface InboxNote {
   readonly of: "inbox";
   readonly name: ConversationName;
   readonly cursor: Seq;
+  /** The log that the cursor is of: a write of an older one says nothing of the newer. Clause RECON-6. */
+  readonly log: number;
   readonly tellings: readonly Telling[];
 }
 
@@ -88,6 +90,8 @@ interface Line {
   cursor: Seq;
   /** Everything up to this is stored. */
   durable: Seq;
+  /** Rises when the cursor falls: the log has changed, or has lost entries. */
+  log: number;
   head: Seq;
   floor: Seq;
   ended: boolean;
@@ -348,6 +352,8 @@ export class Inbox {
     if (entry.slot?.$case !== "message") return { entry, damaged: false };
     const { body, bodyCrc32 } = entry.slot.value;
     if (this.#crc32(body) === bodyCrc32) return { entry, damaged: false };
+    // The lowest is mended first: one behind it does not take its count away. Clause GAP-13.
+    if (line.damage !== null && line.damage.seq < entry.seq) return null;
     if (line.damage?.seq !== entry.seq) line.damage = { seq: entry.seq, pulls: 0 };
     if (pulled) line.damage.pulls++;
     if (line.damage.pulls < DAMAGED_PULLS_MAX) return null;
@@ -362,6 +368,7 @@ export class Inbox {
     if (excess <= 0) return;
     const falling = [...line.buffer.keys()].sort((a, b) => (a > b ? -1 : 1));
     for (const seq of falling.slice(0, excess)) line.buffer.delete(seq);
+    line.head = bigMax(line.head, falling[0]!);
   }
 
   #watchHole(at: Millis, line: Line): void {
@@ -402,6 +409,7 @@ export class Inbox {
     line.unsureHead = 0n;
     if (seq >= line.cursor && line.buffer.size === 0) return NONE;
     line.cursor = line.durable = seq;
+    line.log++;
     line.told = bigMin(line.told, seq);
     line.buffer.clear();
     line.graceUntil = null;
@@ -418,7 +426,7 @@ export class Inbox {
   #stored({ at, note, again }: Extract<InboxInput, { kind: "stored" }>): readonly InboxEffect[] {
     this.#writes--;
     const line = this.#line(note.name);
-    line.durable = bigMin(bigMax(line.durable, note.cursor), line.cursor);
+    if (note.log === line.log) line.durable = bigMin(bigMax(line.durable, note.cursor), line.cursor);
     const effects: InboxEffect[] = note.tellings.map((telling): InboxEffect => {
       const known = telling.kind === "entry" && again.has(`${telling.conversation} ${telling.stored.entry.seq}`);
       if (!known) return { kind: "tell", telling };
@@ -475,7 +483,11 @@ export class Inbox {
 
   #store(line: Line, changes: readonly Change[], tellings: readonly Telling[]): InboxEffect {
     this.#writes++;
-    return { kind: "store", changes, note: { of: "inbox", name: line.name, cursor: line.cursor, tellings } };
+    return {
+      kind: "store",
+      changes,
+      note: { of: "inbox", name: line.name, cursor: line.cursor, log: line.log, tellings },
+    };
   }
 
   /** Stores an entry without the cursor; with the conversation, without which it would not be found again. */
@@ -494,6 +506,7 @@ export class Inbox {
       name,
       cursor: 0n,
       durable: 0n,
+      log: 0,
       head: 0n,
       floor: 0n,
       ended: false,

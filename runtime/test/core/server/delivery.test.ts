@@ -14,7 +14,10 @@ const settings = {
   nameOf: (key: string) => nameFor("ann", key),
 };
 
-const committed = (seq: bigint, of: { own?: boolean; key?: string; at?: number; visibleFrom?: bigint } = {}): DeliveryInput => ({
+const committed = (
+  seq: bigint,
+  of: { own?: boolean; key?: string; at?: number; visibleFrom?: bigint } = {},
+): DeliveryInput => ({
   kind: "committed",
   at: of.at ?? 0,
   key: of.key ?? KEY,
@@ -108,7 +111,14 @@ describe("the push rule", () => {
 
   test("PUSH-12: an entry of another device of the same user is pushed as any other", () => {
     const fixture = level(4n);
-    const effects = fixture.delivery.step({ kind: "committed", at: 0, key: KEY, entry: kept(5n, "ann"), own: false, visibleFrom: 1n });
+    const effects = fixture.delivery.step({
+      kind: "committed",
+      at: 0,
+      key: KEY,
+      entry: kept(5n, "ann"),
+      own: false,
+      visibleFrom: 1n,
+    });
     expect(only(effects, "push").map(({ conversation }) => conversation)).toEqual([group("team")]);
   });
 });
