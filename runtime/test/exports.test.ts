@@ -17,7 +17,16 @@ const folder = fileURLToPath(new URL("..", import.meta.url));
 const { exports } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as { exports: Targets };
 type Targets = { readonly [name: string]: string | Targets };
 
-const CLIENT = ["MemoryClientStore", "RequestFailed", "SendFailed", "Stopped", "UsageError", "createClient"];
+const CLIENT = [
+  "MemoryClientStore",
+  "RequestFailed",
+  "SendFailed",
+  "Stopped",
+  "StoreFault",
+  "StoreUnusable",
+  "UsageError",
+  "createClient",
+];
 
 /** A new name is a decision. */
 const NAMES: Readonly<Record<string, readonly string[]>> = {
@@ -45,7 +54,6 @@ const NAMES: Readonly<Record<string, readonly string[]>> = {
     "decodeFrame",
     "encodeFrame",
     "encodeFrames",
-    "encodeSplicedFrames",
   ],
   "./gen": [
     "Accepted",

@@ -14,3 +14,4 @@ export {
 } from "./imwire-client.js";
 export { MemoryClientStore } from "../store/memory-client-store.js";
 export type { ClientStore } from "../store/client-store.js";
+export { StoreFault, StoreUnusable } from "../store/store-fault.js";

@@ -22,15 +22,8 @@ import { metricsText, ServerMetrics } from "../operations/metrics.js";
 import { MemoryServerStore } from "../store/memory-server-store.js";
 import { type ServerStore, StoreFault } from "../store/server-store.js";
 import { SqliteServerStore } from "../store/sqlite-server-store.js";
-import {
-  crc32,
-  DecodeFault,
-  decodeFrame,
-  encodeSplicedFrames,
-  FRAME_BYTES_MAX_BEFORE_WELCOME,
-  RecordReader,
-  type SplicedBody,
-} from "../wire/index.js";
+import { crc32, DecodeFault, decodeFrame, FRAME_BYTES_MAX_BEFORE_WELCOME, RecordReader } from "../wire/index.js";
+import { encodeSplicedFrames, type SplicedBody } from "../wire/spliced.js";
 import { recordRuns } from "../wire/record-runs.js";
 
 /** Where a server listens. */

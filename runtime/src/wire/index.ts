@@ -11,4 +11,3 @@ export {
   RECORD_TAG,
 } from "./frame.js";
 export { RecordReader } from "./record-reader.js";
-export { encodeSplicedFrames, type SplicedBody } from "./spliced.js";

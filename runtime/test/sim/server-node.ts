@@ -10,7 +10,8 @@ import { ServerCore, type ServerEffect, type ServerInput, type Ticket } from "..
 import type { Random } from "../../src/core/random.js";
 import { MemoryServerStore } from "../../src/store/memory-server-store.js";
 import { Entry, ErrorCode, type SendAck } from "../../src/gen/index.js";
-import { DecodeFault, decodeFrame, encodeSplicedFrames, RecordReader, type SplicedBody } from "../../src/wire/index.js";
+import { DecodeFault, decodeFrame, RecordReader } from "../../src/wire/index.js";
+import { encodeSplicedFrames, type SplicedBody } from "../../src/wire/spliced.js";
 import type { VirtualClock } from "./clock.js";
 import type { Pipe } from "./network.js";
 

@@ -356,7 +356,9 @@ describe("own messages", () => {
   test("ACK-11, GAP-4: one that is accepted above a hole is kept at once, and handed up in its turn", () => {
     const fixture = new Fixture();
     const effects = fixture.own(3n);
-    expect(only(effects, "store").map(({ changes }) => changes)).toMatchObject([[{ kind: "putEntries" }, { kind: "putConversation" }]]);
+    expect(only(effects, "store").map(({ changes }) => changes)).toMatchObject([
+      [{ kind: "putEntries" }, { kind: "putConversation" }],
+    ]);
     expect(handed(effects)).toEqual([]);
     expect(handed(fixture.page({ entries: [entry(1n), entry(2n)], head: 3n }))).toEqual([1n, 2n, 3n]);
   });
