@@ -35,9 +35,10 @@ async function run(config: ServerConfig, version: string): Promise<void> {
   for (const warning of config.warnings) log.warn("configuration", { warning });
   const server = await createServer(serverOptions(config, log));
   log.info("ready", { version, file: options.memory ? "memory" : options.data });
+  // In front of the line: whoever reads it may send a signal at once.
+  stopOnSignals(server, log);
   // For whoever started it and waits: the one line on standard output.
   process.stdout.write(`${JSON.stringify({ ready: true, urls: server.urls })}\n`);
-  stopOnSignals(server, log);
 }
 
 function serverOptions(config: ServerConfig, log: Log): Parameters<typeof createServer>[0] {

@@ -23,7 +23,7 @@ const stage = new Stage();
 afterEach(() => stage.clear());
 
 const SEEDS = (process.env["IMWIRE_TEST_KILL_SEEDS"] ?? "1").split(",").map(Number);
-const KILLS = 14;
+const KILLS = 12;
 
 interface Told {
   readonly seq: bigint;
@@ -150,7 +150,7 @@ test.each(SEEDS)(
 
     // A kill comes so many lines, and so many turns of the loop, behind the last one.
     for (let kill = 0; kill < KILLS; kill++) {
-      const due = lines + 20 + Math.floor(random() * 120);
+      const due = lines + 20 + Math.floor(random() * 90);
       await watch.until(() => lines >= due, 20_000, story(`no kill ${kill}: nothing more is said`));
       for (let turns = Math.floor(random() * 8); turns > 0; turns--) await new Promise(setImmediate);
       if (kill % 2 === 0) {
