@@ -165,7 +165,10 @@ test.each(SEEDS)(
     }
     // Something is sent behind the last kill, too.
     const enough = sentCount() + 40;
-    await watch.until(() => sentCount() >= enough, 20_000, story("nothing is sent behind the last kill"));
+    const isLong = (key: string) =>
+      devices.some(({ user, sent }) => sent.some((each) => keyFor(user, each.conversation) === key && each.seq > 50n));
+    const isEnough = () => sentCount() >= enough && isLong(groupKey("team")) && isLong(directKey("ann", "bob"));
+    await watch.until(isEnough, 20_000, story("too little is sent behind the last kill"));
 
     for (const { child } of devices) child.write("quiet\n");
     await watch.until(() => devices.every(({ pending }) => pending === 0), 30_000, story("sends stay open"));
