@@ -37,6 +37,8 @@ async function run(config: ServerConfig, version: string): Promise<void> {
   const server = await createServer(serverOptions(config, log));
   stopOnSignals(server, log);
   log.info("ready", { version, file: options.memory ? "memory" : options.data });
+  // In front of the line: whoever reads it may send a signal at once.
+  stopOnSignals(server, log);
   // For whoever started it and waits: the one line on standard output.
   process.stdout.write(`${JSON.stringify({ ready: true, urls: server.urls })}\n`);
 }

@@ -144,22 +144,28 @@ describe("send, listen, tail", () => {
 });
 
 describe("what goes wrong", () => {
-  test.each([
-    ["nobody says who it is", ["send", "bob", "x"], "Say who you are: --user NAME"],
-    ["an id of 65 bytes", ["send", "b".repeat(65), "x", "-u", "ann"], "An id has 1 to 64 bytes."],
-    ["an empty group", ["send", "@", "x", "-u", "ann"], "An id has 1 to 64 bytes."],
-    ["an unknown command", ["sned", "bob", "x"], "unknown command 'sned'"],
-    ["an unknown option", ["send", "bob", "x", "--usr", "ann"], "unknown option '--usr'"],
-    ["no receiver", ["send"], "missing required argument 'to'"],
-    ["a time that is none", ["send", "bob", "x", "-u", "ann", "--timeout", "soon"], "Seconds are a number above 0."],
-    ["a count that is none", ["tail", "bob", "-u", "ann", "-n", "0"], "This is a whole number from 1 on."],
-    ["a token file that is not there", ["listen", "--token-file", "none"], "The token file none cannot be read"],
-    ["a body that is too large", ["send", "bob", "x".repeat(65_537), "-u", "ann"], "A body has up to 65536 bytes"],
-  ])("the call is wrong: %s: 2 and a sentence", async (_, args, sentence) => {
-    const { code, out, err } = await new Terminal("ws://127.0.0.1:9").call(...args);
-    expect(err).toContain(sentence);
-    expect({ code, out }).toEqual({ code: 2, out: "" });
-    expect(err).not.toContain("    at ");
+  test("the call is wrong: 2 and a sentence", async () => {
+    const cases: [string, string[], string][] = [
+      ["nobody says who it is", ["send", "bob", "x"], "Say who you are: --user NAME"],
+      ["an id of 65 bytes", ["send", "b".repeat(65), "x", "-u", "ann"], "An id has 1 to 64 bytes."],
+      ["an empty group", ["send", "@", "x", "-u", "ann"], "An id has 1 to 64 bytes."],
+      ["an unknown command", ["sned", "bob", "x"], "unknown command 'sned'"],
+      ["an unknown option", ["send", "bob", "x", "--usr", "ann"], "unknown option '--usr'"],
+      ["no receiver", ["send"], "missing required argument 'to'"],
+      ["a time that is none", ["send", "bob", "x", "-u", "ann", "--timeout", "soon"], "Seconds are a number above 0."],
+      ["a count that is none", ["tail", "bob", "-u", "ann", "-n", "0"], "This is a whole number from 1 on."],
+      ["a token file that is not there", ["listen", "--token-file", "none"], "The token file none cannot be read"],
+      ["a body that is too large", ["send", "bob", "x".repeat(65_537), "-u", "ann"], "A body has up to 65536 bytes"],
+    ];
+    const terminal = new Terminal("ws://127.0.0.1:9");
+    await Promise.all(
+      cases.map(async ([what, args, sentence]) => {
+        const { code, out, err } = await terminal.call(...args);
+        expect(err, what).toContain(sentence);
+        expect({ code, out }, what).toEqual({ code: 2, out: "" });
+        expect(err, what).not.toContain("    at ");
+      }),
+    );
   });
 
   test("--help and --version end with 0", async () => {
@@ -209,12 +215,18 @@ describe("what goes wrong", () => {
       env: { IMWIRE_JWT_SECRET: "a secret of this test, with more than 32 bytes" },
     });
     const terminal = new Terminal(ws, { IMWIRE_TOKEN: "not.a.token" });
-    for (const args of [["send", "bob", "x"], ["listen"], ["tail", "bob"]]) {
-      const { code, err, out } = await terminal.call(...args);
-      expect(err, args[0]).toContain("the server does not accept this login. See --user and --token-file.");
-      expect({ code, out }, args[0]).toEqual({ code: 1, out: "" });
-      expect(err).not.toContain("not.a.token");
-    }
+    await Promise.all(
+      [
+        ["send", "bob", "x"],
+        ["listen", "--memory"],
+        ["tail", "bob"],
+      ].map(async (args) => {
+        const { code, err, out } = await terminal.call(...args);
+        expect(err, args[0]).toContain("the server does not accept this login. See --user and --token-file.");
+        expect({ code, out }, args[0]).toEqual({ code: 1, out: "" });
+        expect(err).not.toContain("not.a.token");
+      }),
+    );
   });
 
   test("SEC-2, SEC-4: an unknown user, a blocked one, a foreign group: 1 and the code; a second send is free of it", async () => {
