@@ -163,7 +163,8 @@ class ServerDriver implements ImwireServer {
   #closing: Promise<void> | null = null;
   /** Drains under way: a load balancer sends nobody here meanwhile. */
   #drains = 0;
-  #onEmpty: (() => void) | null = null;
+  /** Who waits for the last connection to go. */
+  readonly #onEmpty: (() => void)[] = [];
 
   constructor(options: ServerOptions, store: ServerStore) {
     this.#options = options;
@@ -292,7 +293,7 @@ class ServerDriver implements ImwireServer {
     }
     this.#step({ kind: "lost", at: performance.now(), link: peer.link });
     this.#turn();
-    if (this.#peers.size === 0) this.#onEmpty?.();
+    if (this.#peers.size === 0) for (const wake of this.#onEmpty.splice(0)) wake();
   }
 
   #step(input: ServerInput): void {
@@ -561,19 +562,18 @@ class ServerDriver implements ImwireServer {
   }
 
   async #drain(reconnectWindowMs?: number): Promise<void> {
+    if (this.#peers.size === 0) return;
     this.#log?.info("sending everybody away", { count: this.#peers.size });
     this.#leave(ErrorCode.ERROR_CODE_DRAINING, undefined, undefined, reconnectWindowMs);
-    if (this.#peers.size === 0) return;
     this.#drains++;
     // The cores close in time; the transport has a second for the last bytes.
     await new Promise<void>((resolve) => {
       const patience = setTimeout(resolve, this.#settings.closeAfterMs + 1500);
-      this.#onEmpty = () => {
+      this.#onEmpty.push(() => {
         clearTimeout(patience);
         resolve();
-      };
+      });
     });
-    this.#onEmpty = null;
     this.#drains--;
   }
 
