@@ -1,5 +1,5 @@
 /**
- * Syncs and pulls: what a client asks for, and in which order. Chapter 6 of the specification.
+ * Syncs and pulls: what a client asks for, and in which order. Chapters 5, 6 and 9 of the specification.
  *
  * | in phase | input | goes to | effects | clause |
  * | --- | --- | --- | --- | --- |
@@ -12,13 +12,20 @@
  * | a conversation: resting | there is something to pull, and room | pulling | PullOffline, what the user looks at first | PULL-13, GAP-3 |
  * | pulling | OfflinePage | resting | hand it to the inbox, which looks again | PULL-11, PULL-12 |
  * | pulling | OfflinePage without progress | backing off | none; sync after three | GAP-6 |
- * | pulling | Error CURSOR_AHEAD | backing off | sync | GAP-11 |
- * | pulling | Error NOT_FOUND or FORBIDDEN | left alone | none, until a sync names it | SEC-2 |
+ * | pulling | Error CURSOR_AHEAD, or of class afterResync | backing off | sync | GAP-11 |
+ * | pulling | Error NOT_FOUND or FORBIDDEN, or of class never | left alone | none, until a sync names it | SEC-2 |
  * | pulling | another Error | backing off | none | ERR-4 |
  * | any | an answer is overdue | any | start again | ERR-9 |
  * | any | ended | resting | what is behind stays behind | SYNC-17 |
  */
-import { ErrorCode, type ErrorFrame, type OfflinePage, type SyncPage, type Timers } from "../../gen/index.js";
+import {
+  ErrorCode,
+  type ErrorFrame,
+  type OfflinePage,
+  RetryClass,
+  type SyncPage,
+  type Timers,
+} from "../../gen/index.js";
 import { type FrameBody, isConversation, type Millis, type Seq } from "../basics.js";
 import type { Random } from "../random.js";
 import type { Inbox, Want } from "./inbox.js";
@@ -249,21 +256,20 @@ export class CatchUp {
     const pull = this.#pulls.get(error.requestId);
     if (error.requestId === 0 || !pull) return NONE;
     this.#endPull(error.requestId, pull);
-    switch (error.code) {
-      case ErrorCode.ERROR_CODE_NOT_FOUND:
-      case ErrorCode.ERROR_CODE_FORBIDDEN:
-        this.#leftAlone.add(pull.name);
-        return NONE;
-      case ErrorCode.ERROR_CODE_CURSOR_AHEAD:
-        this.#fruitless(at, pull.name, true);
-        return this.#startSync(at);
-      default: {
-        const effects = this.#fruitless(at, pull.name, false);
-        const trouble = this.#troubles.get(pull.name)!;
-        trouble.until = Math.max(trouble.until, at + error.retryAfterMs);
-        return effects;
-      }
+    const { code, retry } = error;
+    const isGone = code === ErrorCode.ERROR_CODE_NOT_FOUND || code === ErrorCode.ERROR_CODE_FORBIDDEN;
+    if (isGone || retry === RetryClass.RETRY_CLASS_NEVER) {
+      this.#leftAlone.add(pull.name);
+      return NONE;
     }
+    if (code === ErrorCode.ERROR_CODE_CURSOR_AHEAD || retry === RetryClass.RETRY_CLASS_AFTER_RESYNC) {
+      this.#fruitless(at, pull.name, true);
+      return this.#startSync(at);
+    }
+    const effects = this.#fruitless(at, pull.name, false);
+    const trouble = this.#troubles.get(pull.name)!;
+    trouble.until = Math.max(trouble.until, at + error.retryAfterMs);
+    return effects;
   }
 
   #endPull(requestId: number, pull: Pull): void {

@@ -1,6 +1,6 @@
 /**
- * What a device has of each conversation, and what it acknowledges. Chapter 5 of the specification. `cursor` is the
- * highest seq up to which it has everything; entries above a hole wait in a buffer.
+ * What a device has of each conversation, and what it acknowledges. Chapters 5 and 6 of the specification. `cursor` is
+ * the highest seq up to which it has everything; entries above a hole wait in a buffer.
  *
  * | in phase | input | goes to | effects | clause |
  * | --- | --- | --- | --- | --- |

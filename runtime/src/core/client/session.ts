@@ -1,6 +1,6 @@
 /**
- * The client's connections, one behind the other. Chapters 3 and 8 of the specification. It decides when to connect and
- * what a session may still do; what frames mean is for the other cores of this folder.
+ * The client's connections, one behind the other. Chapters 3, 8 and 9 of the specification. It decides when to connect
+ * and what a session may still do; what frames mean is for the other cores of this folder.
  *
  * | in phase | input | goes to | effects | clause |
  * | --- | --- | --- | --- | --- |
@@ -16,13 +16,14 @@
  * | open | healthy_ms have passed | open | the backoff starts anew | RECON-2 |
  * | open | a frame | open | take it in | BEAT-1 |
  * | open | a kind that only clients send | resting | Error PROTOCOL_VIOLATION, close | CONN-19 |
- * | open | GoAway, class never | stopping | send no request any more | AWAY-7, AWAY-8 |
+ * | open | GoAway, class never | leaving | send no request any more | AWAY-7, AWAY-8 |
  * | open | GoAway, another class | leaving | send no request any more | AWAY-8 |
  * | leaving | another GoAway | leaving | the last one counts, a never before all | AWAY-7 |
  * | leaving | Error of session scope | resting or stopped | close, by its class | AWAY-7, ERR-6 |
  * | open, leaving | lost | resting | back off, or wait within the window | RECON-1, AWAY-6 |
  * | open | silence of 1.5 heartbeats | resting | close, back off | BEAT-4 |
- * | open, leaving | broken bytes | resting | Error, close, back off | FRAME-22 |
+ * | greeting, open | broken bytes | resting | Error, close, back off | FRAME-22 |
+ * | leaving | broken bytes | resting or stopped | close | FRAME-22 |
  * | resting | the wait is over | authorizing | obtain a token | RECON-3 |
  * | any | the application closes, or the session is another user's than the store's | stopped | close | RECON-3 |
  */

@@ -1,5 +1,6 @@
 /**
- * PullHistory to HistoryPage, for one session. Chapter 6 of the specification. It looks back and moves nothing (HIST-2).
+ * PullHistory to HistoryPage, for one session. Chapters 6 and 9 of the specification. It looks back and moves nothing
+ * (HIST-2).
  *
  * | in phase | input | goes to | effects | clause |
  * | --- | --- | --- | --- | --- |

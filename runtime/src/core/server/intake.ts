@@ -1,6 +1,6 @@
 /**
- * Sends of one session, from SendReq to SendAck. Chapter 4 of the specification. Whether a send is new, a repeat, a
- * conflict or out of order is judged by `judgeSend` inside the store's transaction, where the truth is.
+ * Sends of one session, from SendReq to SendAck. Chapters 4, 7 and 9 of the specification. Whether a send is new, a
+ * repeat, a conflict or out of order is judged by `judgeSend` inside the store's transaction, where the truth is.
  *
  * | in phase | input | goes to | effects | clause |
  * | --- | --- | --- | --- | --- |

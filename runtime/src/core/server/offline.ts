@@ -1,7 +1,7 @@
 /**
- * PullOffline to OfflinePage, for one session. Chapter 6 of the specification. The question is read in its place among
- * the acts of the store, so that an entry is either in the page or behind it: what is committed later comes by the push
- * rule (PULL-5).
+ * PullOffline to OfflinePage, for one session. Chapters 6 and 9 of the specification. The question is read in its place
+ * among the acts of the store, so that an entry is either in the page or behind it: what is committed later comes by
+ * the push rule (PULL-5).
  *
  * | in phase | input | goes to | effects | clause |
  * | --- | --- | --- | --- | --- |

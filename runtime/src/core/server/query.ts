@@ -1,6 +1,6 @@
 /**
- * QuerySend to QuerySendResult, for one session. Chapter 4 of the specification, "Asking". The question is read behind
- * the sends that came before it (QUERY-3), and has no effect (QUERY-5).
+ * QuerySend to QuerySendResult, for one session. Chapters 4 and 9 of the specification, "Asking". The question is read
+ * behind the sends that came before it (QUERY-3), and has no effect (QUERY-5).
  *
  * | in phase | input | goes to | effects | clause |
  * | --- | --- | --- | --- | --- |

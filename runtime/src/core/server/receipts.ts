@@ -1,5 +1,5 @@
 /**
- * Read marks and receipts, for one session: what it reports, and what it is told of others. Chapter 7 of the
+ * Read marks and receipts, for one session: what it reports, and what it is told of others. Chapters 7 and 9 of the
  * specification. Marks are kept by the store and only rise there.
  *
  * | in phase | input | goes to | effects | clause |

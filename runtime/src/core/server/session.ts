@@ -1,6 +1,6 @@
 /**
- * One connection at the server, from its first byte to its end. Chapters 3 and 8 of the specification. It decides who
- * may speak and when; what a frame means is for the other cores of this folder.
+ * One connection at the server, from its first byte to its end. Chapters 2, 3, 7, 8 and 10 of the specification. It
+ * decides who may speak and when; what a frame means is for the other cores of this folder.
  *
  * | in phase | input | goes to | effects | clause |
  * | --- | --- | --- | --- | --- |

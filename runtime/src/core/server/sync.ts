@@ -1,6 +1,6 @@
 /**
- * SyncReq to SyncPage, for one session. Chapter 6 of the specification. Tokens are the store's: they follow the order of
- * its commits, so that nothing that becomes visible late is skipped (SYNC-5).
+ * SyncReq to SyncPage, for one session. Chapters 6 and 9 of the specification. Tokens are the store's: they follow the
+ * order of its commits, so that nothing that becomes visible late is skipped (SYNC-5).
  *
  * | in phase | input | goes to | effects | clause |
  * | --- | --- | --- | --- | --- |
