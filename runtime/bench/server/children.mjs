@@ -31,7 +31,12 @@ function removeFolder(folder) {
 
 /** A process of ours. `ended` rejects when it ends before it was told to, with the best reason that there is. */
 function start(module, args) {
-  const child = fork(join(here, module), args, { stdio: ["ignore", "pipe", "pipe", "ipc"], execArgv: process.env.IMWIRE_BENCH_PROFILE ? ["--cpu-prof", `--cpu-prof-dir=${process.env.IMWIRE_BENCH_PROFILE}`] : [] });
+  const child = fork(join(here, module), args, {
+    stdio: ["ignore", "pipe", "pipe", "ipc"],
+    execArgv: process.env.IMWIRE_BENCH_PROFILE
+      ? ["--cpu-prof", `--cpu-prof-dir=${process.env.IMWIRE_BENCH_PROFILE}`]
+      : [],
+  });
   children.add(child);
   let complaint = "";
   child.stderr.on("data", (text) => {
