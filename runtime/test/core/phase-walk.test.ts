@@ -440,7 +440,7 @@ describe("the cores whose phases are those of a conversation or a send", () => {
         refused(1, ErrorCode.ERROR_CODE_FORBIDDEN),
       ].map((ack) => ({ kind: "sendAck", ...clock, ack })),
       queryResult: [{ kind: "queryResult", ...clock, result: { requestId: 1, results: [] } }],
-      queryRefused: [{ kind: "queryRefused", at: 0, requestId: 1 }],
+      queryRefused: [{ kind: "queryRefused", at: 0, requestId: 1, retryAfterMs: 0 }],
       entry: [{ kind: "entry", at: 0, conversation: "ubob", entry: entry(1n, "ann", { clientMsgId: id(1) }) }],
       deadline: [clock, late].map((now) => ({ kind: "deadline", ...now })),
     });

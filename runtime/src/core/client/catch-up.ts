@@ -92,6 +92,8 @@ export class CatchUp {
   readonly #nextRequestId: () => number;
   readonly #inbox: Inbox;
   #token: Uint8Array;
+  /** Some chain has been complete on this device. */
+  #hasSynced: boolean;
   #timers: Timers;
   #isOpen = false;
   /** The SyncReq on its way. `chain`: the token that the chain started from. */
@@ -117,6 +119,7 @@ export class CatchUp {
     this.#nextRequestId = nextRequestId;
     this.#inbox = inbox;
     this.#token = token;
+    this.#hasSynced = token.length > 0;
     this.#timers = settings.timers;
   }
 
@@ -186,7 +189,7 @@ export class CatchUp {
   #synced(at: Millis, page: SyncPage): readonly CatchUpEffect[] {
     if (this.#sync?.requestId !== page.requestId) return NONE;
     const { chain } = this.#sync;
-    const fresh = this.#token.length === 0;
+    const fresh = !this.#hasSynced;
     const effects: CatchUpEffect[] = [];
     for (const state of page.conversations) {
       if (!isConversation(state.conversation)) continue;
@@ -200,6 +203,7 @@ export class CatchUp {
     // A page without a position and without a token breaks SYNC-3: what it said still counts, and the old token stays.
     if (page.token.length > 0) {
       this.#token = page.token;
+      this.#hasSynced = true;
       effects.push({ kind: "store", changes: [{ kind: "putMeta", meta: { syncToken: page.token } }] });
     }
     this.#syncAt = at + this.#timers.auditMs;
@@ -244,11 +248,13 @@ export class CatchUp {
       const { chain } = this.#sync;
       this.#sync = null;
       if (error.code === ErrorCode.ERROR_CODE_SYNC_TOKEN_INVALID && chain.length > 0) {
+        // The one in the store stays until there is another: it says that this device has synced before.
         this.#token = NO_BYTES;
-        return [
-          { kind: "store", changes: [{ kind: "putMeta", meta: { syncToken: NO_BYTES } }] },
-          this.#askSync(at, NO_BYTES, NO_BYTES),
-        ];
+        return [this.#askSync(at, NO_BYTES, NO_BYTES)];
+      }
+      if (error.retry === RetryClass.RETRY_CLASS_NEVER) {
+        this.#syncAt = at + this.#timers.auditMs;
+        return NONE;
       }
       this.#syncAt = at + Math.max(error.retryAfterMs, this.#delayMs(++this.#fruitlessSyncs));
       return NONE;

@@ -262,10 +262,8 @@ export class ClientCore {
       return this.#toSession({ kind: "refuse", code: ErrorCode.ERROR_CODE_FORBIDDEN });
     }
     const epochChanged = this.#epoch !== "" && this.#epoch !== epoch;
-    if (epochChanged) {
-      // The new epoch is noted with the sync that brings its cursors: until then the old ones are stored, and in doubt.
-      this.#changes.push({ kind: "putMeta", meta: { syncToken: new Uint8Array() } });
-    } else if (this.#userId !== userId || this.#epoch !== epoch) {
+    // A new epoch is noted with the sync that brings its cursors: until then the old ones are stored, and in doubt.
+    if (!epochChanged && (this.#userId !== userId || this.#epoch !== epoch)) {
       this.#changes.push({ kind: "putMeta", meta: { userId, epoch } });
       this.#epoch = epoch;
     }
@@ -337,7 +335,7 @@ export class ClientCore {
       return;
     }
     this.#toCatchUp({ kind: "error", at, error });
-    this.#toOutbox({ kind: "queryRefused", at, requestId: error.requestId });
+    this.#toOutbox({ kind: "queryRefused", at, requestId: error.requestId, retryAfterMs: error.retryAfterMs });
     // A refused ReadMark has no request_id. Clause GAP-11.
     if (error.requestId === 0 && error.code === ErrorCode.ERROR_CODE_CURSOR_AHEAD)
       this.#toCatchUp({ kind: "doubt", at });

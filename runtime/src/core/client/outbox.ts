@@ -67,7 +67,12 @@ export type OutboxInput =
   | { readonly kind: "ended"; readonly at: Millis }
   | { readonly kind: "sendAck"; readonly at: Millis; readonly wallMs: number; readonly ack: SendAck }
   | { readonly kind: "queryResult"; readonly at: Millis; readonly wallMs: number; readonly result: QuerySendResult }
-  | { readonly kind: "queryRefused"; readonly at: Millis; readonly requestId: number }
+  | {
+      readonly kind: "queryRefused";
+      readonly at: Millis;
+      readonly requestId: number;
+      readonly retryAfterMs: number;
+    }
   /** An entry of this user has come; it may be one of the open sends. */
   | { readonly kind: "entry"; readonly at: Millis; readonly conversation: ConversationName; readonly entry: Entry }
   | { readonly kind: "deadline"; readonly at: Millis; readonly wallMs: number };
@@ -114,13 +119,16 @@ interface Terms {
 const NONE: readonly OutboxEffect[] = [];
 const EXPONENT_MAX = 30;
 
+/** An answer that has not come after so many send timeouts will not come. */
+const OVERDUE_TIMEOUTS = 3;
+
 export class Outbox {
   readonly #random: Random;
   readonly #nextRequestId: () => number;
   readonly #sends = new Map<string, Send>();
   /** The open sends of each conversation, in the order in which they were first asked for. */
   readonly #queues = new Map<ConversationName, Send[]>();
-  readonly #queries = new Map<number, Send[]>();
+  readonly #queries = new Map<number, { readonly asked: readonly Send[]; readonly overdueAt: Millis }>();
   /** What the session allows; null while there is none. */
   #terms: Terms | null = null;
   #unanswered = 0;
@@ -178,12 +186,7 @@ export class Outbox {
       case "queryResult":
         return [...this.#answered(input.result), ...this.#pump(input.at, input.wallMs)];
       case "queryRefused":
-        for (const send of this.#queries.get(input.requestId) ?? []) {
-          if (send.phase !== "asking") continue;
-          this.#wait(send, input.at, 0);
-          send.phase = "queued";
-        }
-        this.#queries.delete(input.requestId);
+        this.#askAgain(input.requestId, input.at, input.retryAfterMs);
         return NONE;
       case "entry":
         return this.#recognize(input.conversation, input.entry);
@@ -286,7 +289,7 @@ export class Outbox {
   }
 
   #answered(result: QuerySendResult): readonly OutboxEffect[] {
-    const asked = this.#queries.get(result.requestId);
+    const { asked } = this.#queries.get(result.requestId) ?? {};
     this.#queries.delete(result.requestId);
     return (asked ?? []).flatMap((send, index) => {
       if (send.phase !== "asking") return NONE;
@@ -332,6 +335,10 @@ export class Outbox {
     if (terms === null) return NONE;
     this.#idleUntil = Infinity;
     const effects: OutboxEffect[] = [];
+    for (const [requestId, { overdueAt }] of this.#queries) {
+      if (at >= overdueAt) this.#askAgain(requestId, at, 0);
+      else this.#wake(overdueAt);
+    }
     for (const [conversation, queue] of this.#queues) {
       this.#askAboutLate(conversation, queue, terms, at, wallMs, effects);
       this.#transmitQueue(queue, terms, at, wallMs, effects);
@@ -400,6 +407,16 @@ export class Outbox {
     return [{ kind: "transmit", frame: { $case: "sendReq", value } }, tell(send.stored, { state: "sending" })];
   }
 
+  /** A question that was refused, or that nobody answers, is put once more. */
+  #askAgain(requestId: number, at: Millis, retryAfterMs: number): void {
+    for (const send of this.#queries.get(requestId)?.asked ?? []) {
+      if (send.phase !== "asking") continue;
+      this.#wait(send, at, retryAfterMs);
+      send.phase = "queued";
+    }
+    this.#queries.delete(requestId);
+  }
+
   /** From the end of the dedup window on a repeat may double the message. Clause SEND-12. */
   #askAboutLate(
     conversation: ConversationName,
@@ -413,17 +430,19 @@ export class Outbox {
     for (const send of queue) {
       if (send.phase === "asking" || send.phase === "storing") continue;
       const { firstSentMs } = send.stored;
-      if (firstSentMs === null || BigInt(Math.max(0, wallMs - firstSentMs)) < terms.dedupWindowMs) break;
+      if (firstSentMs === null || BigInt(Math.max(0, Math.floor(wallMs - firstSentMs))) < terms.dedupWindowMs) break;
       if (at >= send.notBefore) late.push(send);
     }
     for (let start = 0; start < late.length; start += terms.queryIdsMax) {
       const asked = late.slice(start, start + terms.queryIdsMax);
       const requestId = this.#nextRequestId();
-      this.#queries.set(requestId, asked);
+      const overdueAt = at + terms.timers.sendTimeoutMs * OVERDUE_TIMEOUTS;
+      this.#queries.set(requestId, { asked, overdueAt });
+      this.#wake(overdueAt);
       for (const send of asked) send.phase = "asking";
       const sends = asked.map(({ stored }) => ({
         clientMsgId: stored.id,
-        ageMs: BigInt(wallMs - stored.firstSentMs!),
+        ageMs: BigInt(Math.max(0, Math.floor(wallMs - stored.firstSentMs!))),
       }));
       const value = { requestId, conversation: conversationOf(conversation), sends };
       effects.push({ kind: "transmit", frame: { $case: "querySend", value } });

@@ -136,6 +136,20 @@ describe("syncs", () => {
     expect(syncs(fixture.error(ErrorCode.ERROR_CODE_SYNC_TOKEN_INVALID, { requestId: 1 }))).toEqual([["", ""]]);
   });
 
+  test("SYNC-16: and is still a device that has synced: what is new to it is pulled from its beginning", () => {
+    const fixture = new Fixture();
+    fixture.open();
+    fixture.error(ErrorCode.ERROR_CODE_SYNC_TOKEN_INVALID, { requestId: 1 });
+    expect(only(fixture.syncPage(2, [state({ head: 9n })]), "state").map(({ fresh }) => fresh)).toEqual([false]);
+  });
+
+  test("ERR-2: a sync that is refused for good waits for the audit", () => {
+    const fixture = new Fixture([]);
+    fixture.open();
+    fixture.error(ErrorCode.ERROR_CODE_INVALID_ARGUMENT, { requestId: 1 });
+    expect(fixture.core.deadline).toBe(TIMERS.auditMs);
+  });
+
   test("SYNC-16, ERR-4: and does not ask at full speed when that is refused too", () => {
     const fixture = new Fixture([]);
     fixture.open(true);

@@ -555,9 +555,22 @@ describe("beyond the dedup window", () => {
 
   test("ERR-9: a refused question is asked again, later", () => {
     const { fixture } = late();
-    fixture.step({ kind: "queryRefused", at: fixture.at, requestId: 1 });
+    fixture.step({ kind: "queryRefused", at: fixture.at, requestId: 1, retryAfterMs: 0 });
     expect(fixture.outbox.deadline).toBeGreaterThanOrEqual(DAY_MS + TIMERS.sendRetryMsMin);
     expect(frames(fixture.tick(), "querySend")).toHaveLength(1);
+  });
+
+  test("ERR-10: a refused question waits for retry_after_ms", () => {
+    const { fixture } = late();
+    fixture.step({ kind: "queryRefused", at: fixture.at, requestId: 1, retryAfterMs: 7000 });
+    expect(fixture.outbox.deadline).toBeGreaterThanOrEqual(DAY_MS + 7000);
+  });
+
+  test("ERR-9: a question that nobody answers is put once more", () => {
+    const { fixture } = late();
+    fixture.at = DAY_MS + TIMERS.sendTimeoutMs * 3;
+    expect(frames(fixture.tick(), "querySend")).toEqual([]);
+    expect(frames(fixture.tick(), "querySend")).toHaveLength(2);
   });
 });
 
