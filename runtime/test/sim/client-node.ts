@@ -19,6 +19,8 @@ export interface ClientDefects {
 
 export interface ClientWatcher {
   told(node: ClientNode, telling: Telling): void;
+  /** It has been pushed more than its receive window. */
+  overrun(node: ClientNode, unacked: number, window: number): void;
   /** The process has ended; the next one starts from its store. */
   crashed(node: ClientNode): void;
 }
@@ -45,6 +47,9 @@ export class ClientNode {
   crashIn = Infinity;
   /** How often a write fails. */
   faultChance = 0;
+  /** How often the network opens a connection twice, and carries the same Hello on both. */
+  ghostChance = 0;
+  #ackedUpTo = 0;
   /** Milliseconds by which the device's wall clock is wrong. */
   readonly #skewMs: number;
 
@@ -141,7 +146,13 @@ export class ClientNode {
           if (this.#sent.has(key)) frame.value.clientMsgId = frame.value.clientMsgId.map((byte) => byte ^ 0xff);
           this.#sent.add(key);
         }
-        this.#pipe?.send(encodeFrame(frame));
+        const bytes = encodeFrame(frame);
+        if (frame.$case === "hello") {
+          this.#ackedUpTo = 0;
+          if (this.#random() < this.ghostChance) this.#haunt(bytes);
+        }
+        if (frame.$case === "deliverAck") this.#ackedUpTo = frame.value.upTo;
+        this.#pipe?.send(bytes);
         return;
       }
       case "hangUp":
@@ -204,10 +215,22 @@ export class ClientNode {
     });
   }
 
+  /** A connection that is there twice: its Hello arrives at some time, nobody listens to the answers, and it ends. */
+  #haunt(hello: Uint8Array): void {
+    const server = this.#server();
+    const { left, right, attachLeft, attachRight } = this.#network.connect();
+    attachLeft({ bytes: () => {}, closed: () => {} });
+    attachRight(server.accept(right));
+    this.#clock.after(this.#random() * 500, () => left.send(hello));
+    this.#clock.after(500 + this.#random() * 20_000, () => left.close());
+  }
+
   #receive(bytes: Uint8Array, isCurrent: () => boolean): void {
     try {
       for (const frame of this.#reader.take(bytes)) {
-        this.#step({ kind: "received", frame: decodeFrame(frame) });
+        const received = decodeFrame(frame);
+        if (received.kind === "known" && received.body.$case === "push") this.#checkPace(received.body.value.pushSeq);
+        this.#step({ kind: "received", frame: received });
         if (!isCurrent()) break;
       }
     } catch (fault) {
@@ -215,6 +238,12 @@ export class ClientNode {
       this.#step({ kind: "broken", code: ErrorCode.ERROR_CODE_MALFORMED, detail: fault.message });
     }
     if (this.#core) this.#do();
+  }
+
+  /** Never more than the device said that it can take. Clause PUSH-7. */
+  #checkPace(pushSeq: number): void {
+    const unacked = pushSeq - this.#ackedUpTo;
+    if (unacked > this.#settings.receiveWindow) this.#watcher.overrun(this, unacked, this.#settings.receiveWindow);
   }
 
   #schedule(): void {

@@ -13,14 +13,21 @@ specification (chapter 1). The same seed plays the same world.
   --from N      the first seed (default 1)
   --seed N      this one only
   --log         everything that happens, with its virtual time
-  --break NAME  plant a defect: ackBeforeCommit, dedupByConnection, syncForgets (server),
+  --break NAME  plant a defect: ackBeforeCommit, dedupByConnection, syncForgets, doubleWindow (server),
                 ackBeforeStore, newIdOnRepeat (client)
   --keep-going  do not stop at the first failure
   --json        one line of JSON at the end
 
 Exit code: 0 all promises held, 1 one was broken, 2 wrong call.`;
 
-const DEFECTS = ["ackBeforeCommit", "dedupByConnection", "syncForgets", "ackBeforeStore", "newIdOnRepeat"];
+const DEFECTS = [
+  "ackBeforeCommit",
+  "dedupByConnection",
+  "syncForgets",
+  "doubleWindow",
+  "ackBeforeStore",
+  "newIdOnRepeat",
+];
 
 function usage(sentence: string): never {
   console.error(`sim: ${sentence} Try --help.`);

@@ -33,6 +33,8 @@ export interface ServerDefects {
   dedupByConnection?: boolean;
   /** Leaves the conversation that was active last out of a sync, now and then. */
   syncForgets?: boolean;
+  /** Grants twice the receive window that a device asks for. */
+  doubleWindow?: boolean;
 }
 
 /** What the observer of a simulation is told. */
@@ -158,7 +160,11 @@ export class ServerNode {
     const at = this.#clock.now;
     try {
       for (const frame of found.reader.take(bytes)) {
-        this.#step({ kind: "received", at, link, frame: decodeFrame(frame) });
+        const received = decodeFrame(frame);
+        if (this.#defects.doubleWindow && received.kind === "known" && received.body.$case === "hello") {
+          received.body.value.receiveWindow = (received.body.value.receiveWindow ?? 0) * 2;
+        }
+        this.#step({ kind: "received", at, link, frame: received });
         if (life !== this.#life) return;
       }
     } catch (fault) {

@@ -39,7 +39,14 @@ describe("the promises of chapter 1 hold in every world", () => {
 });
 
 describe("a planted defect is found", () => {
-  const defects = ["ackBeforeCommit", "dedupByConnection", "syncForgets", "ackBeforeStore", "newIdOnRepeat"] as const;
+  const defects = [
+    "ackBeforeCommit",
+    "dedupByConnection",
+    "syncForgets",
+    "doubleWindow",
+    "ackBeforeStore",
+    "newIdOnRepeat",
+  ] as const;
   test.each(defects)("%s", { timeout: 60_000 }, (defect) => {
     const found = Array.from({ length: 60 }, (_, index) => index + 1).find((seed) => {
       try {

@@ -133,6 +133,9 @@ class World {
           watcher: {
             told: (client, telling) => this.#tell(client, telling),
             crashed: (client) => this.#forget(client),
+            overrun: (client, unacked, window) => {
+              throw new PromiseBroken("P6", `${client.name} has ${unacked} pushes without an ack, and takes ${window}`);
+            },
           },
           defects,
         });
@@ -196,7 +199,11 @@ class World {
     const chaosMs = 2000 + this.#random() * (CHAOS_MS - 2000);
     this.#server.faultChance = this.#random() < 0.3 ? 0.05 : 0;
     this.#server.rotChance = this.#random() < 0.3 ? 0.05 : 0;
-    for (const client of this.#clients) client.faultChance = this.#random() < 0.2 ? 0.05 : 0;
+    const ghostChance = this.#random() < 0.3 ? 0.2 : 0;
+    for (const client of this.#clients) {
+      client.faultChance = this.#random() < 0.2 ? 0.05 : 0;
+      client.ghostChance = ghostChance;
+    }
     this.#talk(chaosMs);
     this.#troubleUntil(chaosMs);
     this.#runUntil(chaosMs, () => false);
@@ -331,6 +338,7 @@ class World {
     for (const client of this.#clients) {
       client.crashIn = Infinity;
       client.faultChance = 0;
+      client.ghostChance = 0;
       client.start();
     }
     this.#network.faults = { delayMs: [1, 20], splitChance: 0.1 };
