@@ -229,17 +229,21 @@ export class ClientDriver {
     this.#connection = null;
   }
 
-  /** Takes frames as long as the slice lasts. Then the connection waits, and with it what comes behind. */
-  #receive(connection: Connection, frames: Iterator<Uint8Array, void>, isCurrent: () => boolean): void {
+  /**
+   * Takes frames as long as the slice lasts. Then the connection waits, and with it what comes behind.
+   *
+   * @returns Whether all of them have been taken.
+   */
+  #receive(connection: Connection, frames: Iterator<Uint8Array, void>, isCurrent: () => boolean): boolean {
+    let isDone = true;
     try {
       while (isCurrent()) {
         if (this.#slices.isOver) {
+          isDone = false;
           connection.pause();
           // What has come is written first: less is written at once, and less is in memory.
           void Promise.all([this.#slices.next(), this.#writing]).then(() => {
-            if (!isCurrent()) return;
-            connection.resume();
-            this.#receive(connection, frames, isCurrent);
+            if (isCurrent() && this.#receive(connection, frames, isCurrent)) connection.resume();
           });
           break;
         }
@@ -257,6 +261,7 @@ export class ClientDriver {
       this.#step({ kind: "broken", code, detail: error.message });
     }
     this.#flushSoon();
+    return isDone;
   }
 
   /** Once for everything that comes in one go. */

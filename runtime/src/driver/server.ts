@@ -11,6 +11,7 @@ import type { Connection, ConnectionHandler, Listener, ServerTls } from "../tran
 import { listenTcp } from "../transport/tcp.js";
 import { listenWebSocket } from "../transport/websocket-server.js";
 import { ErrorCode, type Limits, type Timers } from "../gen/index.js";
+import type { Millis } from "../core/basics.js";
 import type { Act, Answer, Outcome, Question, ServerFrame, ServerSettings } from "../core/server/model.js";
 import { type Link, ServerCore, type ServerEffect, type ServerInput, type Ticket } from "../core/server/server.js";
 import { type AdminHandler, type AdminPort, adminHandler, type AdminSession } from "../operations/admin.js";
@@ -93,6 +94,9 @@ const CONGESTED_BYTES = 512 * 1024;
 /** And below so many it is read again. */
 const RELIEVED_BYTES = 128 * 1024;
 
+/** A transport that is told to close waits so long for what was written. */
+const TRANSPORT_CLOSE_MS = 1000;
+
 /** Acts in one commit; the rest wait for the next. */
 const COMMIT_ACTS_MAX = 2000;
 
@@ -110,6 +114,10 @@ interface Peer {
   /** It has something to write, and is in the list of those. */
   isDirty: boolean;
   isCongested: boolean;
+  /** When it has to be closed, since GoAway has been sent; null before. Clause AWAY-5. */
+  closeBy: Millis | null;
+  /** It closes when it has taken what was written, or at `closeBy`. */
+  closing: NodeJS.Timeout | null;
   session: AdminSession | null;
 }
 
@@ -226,7 +234,17 @@ class ServerDriver implements ImwireServer {
   #accept(connection: Connection): ConnectionHandler {
     const link = this.#nextLink++;
     const reader = new RecordReader(FRAME_BYTES_MAX_BEFORE_WELCOME);
-    const peer: Peer = { link, connection, reader, out: [], isDirty: false, isCongested: false, session: null };
+    const peer: Peer = {
+      link,
+      connection,
+      reader,
+      out: [],
+      isDirty: false,
+      isCongested: false,
+      closeBy: null,
+      closing: null,
+      session: null,
+    };
     if (this.#closing !== null || this.#peers.size >= (this.#options.connectionsMax ?? DEFAULTS.connectionsMax)) {
       this.#log?.warn("no room for a connection", { remote: connection.remote, count: this.#peers.size });
       connection.abort();
@@ -276,6 +294,7 @@ class ServerDriver implements ImwireServer {
 
   #drained(peer: Peer): void {
     const at = performance.now();
+    if (peer.closing !== null && peer.connection.buffered === 0) peer.connection.close();
     this.#step({ kind: "progress", at, link: peer.link });
     if (!peer.isCongested || peer.connection.buffered > RELIEVED_BYTES) return;
     peer.isCongested = false;
@@ -286,6 +305,7 @@ class ServerDriver implements ImwireServer {
 
   #lost(peer: Peer, reason: string): void {
     if (!this.#peers.delete(peer.link)) return;
+    if (peer.closing !== null) clearTimeout(peer.closing);
     this.metrics.connectionsOpen--;
     if (peer.session) {
       this.metrics.sessionsOpen--;
@@ -307,6 +327,7 @@ class ServerDriver implements ImwireServer {
         if (!peer) return;
         this.#count(effect.frame);
         if (effect.frame.$case === "welcome") peer.reader.frameBytesMax = this.#settings.limits.frameBytesMax;
+        if (effect.frame.$case === "goAway") peer.closeBy = performance.now() + effect.frame.value.closeAfterMs;
         peer.out.push(effect.frame);
         if (peer.isDirty) return;
         peer.isDirty = true;
@@ -337,10 +358,18 @@ class ServerDriver implements ImwireServer {
         const peer = this.#peers.get(effect.link);
         if (!peer) return;
         this.#write(peer);
-        peer.connection.close();
+        this.#close(peer);
         return;
       }
     }
+  }
+
+  /** Lets a slow reader have its answers, as far as close_after_ms allows. Clause AWAY-4. */
+  #close(peer: Peer): void {
+    const { connection, closeBy } = peer;
+    const patienceMs = closeBy === null ? 0 : closeBy - performance.now() - TRANSPORT_CLOSE_MS;
+    if (patienceMs <= 0 || connection.buffered === 0) return connection.close();
+    peer.closing = setTimeout(() => connection.close(), patienceMs);
   }
 
   async #judge({ link, token, purpose }: Extract<ServerEffect, { kind: "authenticate" }>): Promise<void> {
@@ -578,11 +607,11 @@ class ServerDriver implements ImwireServer {
   }
 
   close(): Promise<void> {
-    this.#closing ??= this.#close();
+    this.#closing ??= this.#end();
     return this.#closing;
   }
 
-  async #close(): Promise<void> {
+  async #end(): Promise<void> {
     const listeners = this.#listeners.map((listener) => listener.close());
     this.#adminServer?.close();
     await this.#drain();

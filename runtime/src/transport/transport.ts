@@ -10,6 +10,7 @@ export interface Connection {
   send(bytes: Uint8Array): void;
   /** Takes no more bytes from the other side until `resume`. */
   pause(): void;
+  /** What was held back follows soon, never during this call. */
   resume(): void;
   /** Closes once everything handed over has left, and at the latest after a second; `closed` follows. */
   close(): void;
