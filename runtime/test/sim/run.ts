@@ -1,6 +1,6 @@
 // The simulation from a terminal: see scripts/sim.mjs.
 import { parseArgs } from "node:util";
-import { runWorld } from "./world.js";
+import { DEFECTS, runWorld } from "./world.js";
 
 const HELP = `Plays worlds of clients and a server in which everything goes wrong, and checks the promises of the
 specification (chapter 1). The same seed plays the same world.
@@ -19,15 +19,6 @@ specification (chapter 1). The same seed plays the same world.
   --json        one line of JSON at the end
 
 Exit code: 0 all promises held, 1 one was broken, 2 wrong call.`;
-
-const DEFECTS = [
-  "ackBeforeCommit",
-  "dedupByConnection",
-  "syncForgets",
-  "doubleWindow",
-  "ackBeforeStore",
-  "newIdOnRepeat",
-];
 
 function usage(sentence: string): never {
   console.error(`sim: ${sentence} Try --help.`);
@@ -65,7 +56,7 @@ if (values.help) {
   console.log(HELP);
   process.exit(0);
 }
-if (values.break !== undefined && !DEFECTS.includes(values.break)) {
+if (values.break !== undefined && !DEFECTS.some((name) => name === values.break)) {
   usage(`there is no defect ${values.break}; there are ${DEFECTS.join(", ")}.`);
 }
 const from = number(values.seed ?? values.from, values.seed === undefined ? "from" : "seed", 1);

@@ -1,7 +1,7 @@
 // Client and server, on real cores and bytes, in a world where everything goes wrong. A failure names its seed:
 // `npm run sim -- --seed N --log` plays it again.
 import { describe, expect, test } from "vitest";
-import { PromiseBroken, runWorld } from "./world.js";
+import { DEFECTS, PromiseBroken, runWorld } from "./world.js";
 
 const SEEDS = Number(process.env["IMWIRE_SIM_SEEDS"] ?? 300);
 
@@ -39,15 +39,7 @@ describe("the promises of chapter 1 hold in every world", () => {
 });
 
 describe("a planted defect is found", () => {
-  const defects = [
-    "ackBeforeCommit",
-    "dedupByConnection",
-    "syncForgets",
-    "doubleWindow",
-    "ackBeforeStore",
-    "newIdOnRepeat",
-  ] as const;
-  test.each(defects)("%s", { timeout: 60_000 }, (defect) => {
+  test.each(DEFECTS)("%s", { timeout: 60_000 }, (defect) => {
     const found = Array.from({ length: 60 }, (_, index) => index + 1).find((seed) => {
       try {
         runWorld({ seed, defects: { [defect]: true } });

@@ -24,6 +24,16 @@ export class PromiseBroken extends Error {
   }
 }
 
+/** What can be planted, in a server or in a client. */
+export const DEFECTS = [
+  "ackBeforeCommit",
+  "dedupByConnection",
+  "syncForgets",
+  "doubleWindow",
+  "ackBeforeStore",
+  "newIdOnRepeat",
+] as const satisfies readonly (keyof (ServerDefects & ClientDefects))[];
+
 export interface WorldOptions {
   readonly seed: number;
   readonly defects?: ServerDefects & ClientDefects;

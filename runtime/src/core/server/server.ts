@@ -11,7 +11,7 @@ import { ErrorCode, type SendAck } from "../../gen/index.js";
 import { Agenda } from "../agenda.js";
 import { errorFrame, FRAME_KINDS, InvariantError, type Millis, type ReceivedFrame, type Seq } from "../basics.js";
 import { Delivery, type DeliveryInput } from "./delivery.js";
-import { History, type HistoryTicket } from "./history.js";
+import { History, type HistoryEffect, type HistoryTicket } from "./history.js";
 import { Intake, type IntakeEffect, type SendTicket } from "./intake.js";
 import {
   type Act,
@@ -26,8 +26,8 @@ import {
   type ServerSettings,
 } from "./model.js";
 import { Offline, type OfflineInput, type OfflineTicket } from "./offline.js";
-import { Query, type QueryTicket } from "./query.js";
-import { type ReadTicket, Receipts } from "./receipts.js";
+import { Query, type QueryEffect, type QueryTicket } from "./query.js";
+import { type ReadTicket, Receipts, type ReceiptsEffect } from "./receipts.js";
 import {
   type Greeting,
   type Request,
@@ -36,7 +36,7 @@ import {
   type SessionInput,
   type Verdict,
 } from "./session.js";
-import { Sync, type SyncTicket } from "./sync.js";
+import { Sync, type SyncEffect, type SyncTicket } from "./sync.js";
 
 /** A connection, by a number that the driver gives out and never uses again. */
 export type Link = number;
@@ -331,25 +331,13 @@ export class ServerCore {
       case "pullOffline":
         return this.#offline(seat, place, { kind: "received", request: request.value }, at);
       case "pullHistory":
-        for (const effect of place.history.step({ kind: "received", request: request.value })) {
-          if (effect.kind === "transmit") this.#transmit(seat, effect.frame);
-          else this.#ask(seat, { of: "history", seat, ticket: effect.ticket }, effect.question);
-        }
-        return;
+        return this.#lookUp(seat, "history", place.history.step({ kind: "received", request: request.value }));
       case "syncReq":
         // What the device has acknowledged in front of this counts in the answer. Clause BEAT-8.
         this.#deliver(seat, place, { kind: "settleCursors" }, at);
-        for (const effect of place.sync.step({ kind: "received", request: request.value })) {
-          if (effect.kind === "transmit") this.#transmit(seat, effect.frame);
-          else this.#ask(seat, { of: "sync", seat, ticket: effect.ticket }, effect.question);
-        }
-        return;
+        return this.#lookUp(seat, "sync", place.sync.step({ kind: "received", request: request.value }));
       case "querySend":
-        for (const effect of place.query.step({ kind: "received", request: request.value })) {
-          if (effect.kind === "transmit") this.#transmit(seat, effect.frame);
-          else this.#ask(seat, { of: "query", seat, ticket: effect.ticket }, effect.question);
-        }
-        return;
+        return this.#lookUp(seat, "query", place.query.step({ kind: "received", request: request.value }));
       case "readMark":
         for (const effect of place.receipts.step({ kind: "received", request: request.value })) {
           if (effect.kind === "transmit") {
@@ -406,6 +394,23 @@ export class ServerCore {
   #moveCursor(seat: Seat, { user, device }: Place, { key, upTo }: { key: ConversationKey; upTo: Seq }): void {
     const act: Act = { kind: "moveCursor", conversation: key, user, device, upTo };
     this.#effects.push({ kind: "act", ticket: { of: "moved", seat, key }, act });
+  }
+
+  /** Transmits the frames among the effects of an exchange that has nothing else left to ask for. */
+  #say(seat: Seat, effects: readonly (HistoryEffect | SyncEffect | QueryEffect | ReceiptsEffect)[]): void {
+    for (const effect of effects) if (effect.kind === "transmit") this.#transmit(seat, effect.frame);
+  }
+
+  /** Carries out what a request wants that only looks something up. */
+  #lookUp(
+    seat: Seat,
+    of: "history" | "sync" | "query",
+    effects: readonly (HistoryEffect | SyncEffect | QueryEffect)[],
+  ): void {
+    for (const effect of effects) {
+      if (effect.kind === "transmit") this.#transmit(seat, effect.frame);
+      else this.#ask(seat, { of, seat, ticket: effect.ticket } as Ticket, effect.question);
+    }
   }
 
   #ask(seat: Seat, ticket: Ticket, question: Question): void {
@@ -475,12 +480,9 @@ export class ServerCore {
           if (outcome.raised) this.#raise(ticket.key, outcome.raised, outcome.audience, seat);
         } else if (outcome.kind === "aheadOfHead") {
           const input = { kind: "aheadOfHead", ticket: ticket.ticket, head: outcome.head } as const;
-          for (const effect of receipts?.step(input) ?? [])
-            if (effect.kind === "transmit") this.#transmit(seat, effect.frame);
+          this.#say(seat, receipts?.step(input) ?? []);
         } else {
-          const input = { kind: "notVisible", ticket: ticket.ticket } as const;
-          for (const effect of receipts?.step(input) ?? [])
-            if (effect.kind === "transmit") this.#transmit(seat, effect.frame);
+          this.#say(seat, receipts?.step({ kind: "notVisible", ticket: ticket.ticket }) ?? []);
         }
         return this.#settle(seat, at);
       }
@@ -542,19 +544,13 @@ export class ServerCore {
           this.#offline(seat, place, { kind: "answered", ticket: ticket.ticket, answer }, at);
           break;
         case "history":
-          for (const effect of place.history.step({ kind: "answered", ticket: ticket.ticket, answer })) {
-            if (effect.kind === "transmit") this.#transmit(seat, effect.frame);
-          }
+          this.#say(seat, place.history.step({ kind: "answered", ticket: ticket.ticket, answer }));
           break;
         case "sync":
-          for (const effect of place.sync.step({ kind: "answered", ticket: ticket.ticket, answer })) {
-            if (effect.kind === "transmit") this.#transmit(seat, effect.frame);
-          }
+          this.#say(seat, place.sync.step({ kind: "answered", ticket: ticket.ticket, answer }));
           break;
         case "query":
-          for (const effect of place.query.step({ kind: "answered", ticket: ticket.ticket, answer })) {
-            if (effect.kind === "transmit") this.#transmit(seat, effect.frame);
-          }
+          this.#say(seat, place.query.step({ kind: "answered", ticket: ticket.ticket, answer }));
           break;
         default:
           throw new InvariantError(`an answer for an act about ${ticket.of}`);
@@ -575,21 +571,27 @@ export class ServerCore {
     }
     if (ticket.of !== "send") seat.waiting--;
     if (place) {
-      const effects =
-        ticket.of === "send"
-          ? place.intake.step({ kind: "failed", ticket: ticket.ticket, fate })
-          : ticket.of === "offline"
-            ? place.offline.step({ kind: "failed", ticket: ticket.ticket })
-            : ticket.of === "history"
-              ? place.history.step({ kind: "failed", ticket: ticket.ticket })
-              : ticket.of === "sync"
-                ? place.sync.step({ kind: "failed", ticket: ticket.ticket })
-                : ticket.of === "query"
-                  ? place.query.step({ kind: "failed", ticket: ticket.ticket })
-                  : place.receipts.step({ kind: "failed", ticket: ticket.ticket });
-      for (const effect of effects) {
-        if (effect.kind === "transmit") this.#transmit(seat, effect.frame);
-        else if (effect.kind === "sendAck") this.#transmit(seat, { $case: "sendAck", value: effect.ack });
+      switch (ticket.of) {
+        case "send":
+          for (const effect of place.intake.step({ kind: "failed", ticket: ticket.ticket, fate })) {
+            this.#intake(seat, effect);
+          }
+          break;
+        case "offline":
+          this.#offline(seat, place, { kind: "failed", ticket: ticket.ticket }, at);
+          break;
+        case "history":
+          this.#say(seat, place.history.step({ kind: "failed", ticket: ticket.ticket }));
+          break;
+        case "sync":
+          this.#say(seat, place.sync.step({ kind: "failed", ticket: ticket.ticket }));
+          break;
+        case "query":
+          this.#say(seat, place.query.step({ kind: "failed", ticket: ticket.ticket }));
+          break;
+        case "read":
+          this.#say(seat, place.receipts.step({ kind: "failed", ticket: ticket.ticket }));
+          break;
       }
       this.#touch(seat);
     }
@@ -625,9 +627,7 @@ export class ServerCore {
       const { place } = seat;
       if (place && this.#isSeated(seat)) {
         this.#deliver(seat, place, { kind: "flush" }, at);
-        for (const effect of place.receipts.step({ kind: "flush" })) {
-          if (effect.kind === "transmit") this.#transmit(seat, effect.frame);
-        }
+        this.#say(seat, place.receipts.step({ kind: "flush" }));
       }
       if (seat.spoke) {
         seat.spoke = false;

@@ -29,7 +29,7 @@
  * | any | connection lost | closed | none: what was accepted stays | PUSH-20 |
  */
 import { CODES } from "../../gen/codes.js";
-import { ErrorCode, type ErrorFrame, type Hello, RetryClass, type Welcome } from "../../gen/index.js";
+import { ErrorCode, type ErrorFrame, ErrorScope, type Hello, RetryClass, type Welcome } from "../../gen/index.js";
 import {
   errorFrame,
   FRAME_KINDS,
@@ -345,7 +345,7 @@ export class Session {
 
   #toldOff(error: ErrorFrame): readonly SessionEffect[] {
     // The client says that it closes: nothing is owed to it any more. Clauses ERR-6, ERR-12.
-    return error.scope === 2 ? this.#close([{ kind: "hangUp" }]) : NONE;
+    return error.scope === ErrorScope.ERROR_SCOPE_SESSION ? this.#close([{ kind: "hangUp" }]) : NONE;
   }
 
   #refresh({ requestId, token }: { requestId: number; token: string }): readonly SessionEffect[] {
