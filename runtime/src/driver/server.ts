@@ -131,7 +131,7 @@ type ActWork = Extract<Work, { act: Act }>;
 
 /** Starts a server. Rejects with a sentence when it cannot listen or its store cannot be opened. */
 export async function createServer(options: ServerOptions): Promise<ImwireServer> {
-  const store = openStore(options.store);
+  const store = openStore(options);
   const driver = new ServerDriver(options, store);
   try {
     await driver.start();
@@ -142,10 +142,11 @@ export async function createServer(options: ServerOptions): Promise<ImwireServer
   return driver;
 }
 
-function openStore(option: ServerOptions["store"]): ServerStore {
-  if (!("kind" in option)) return option;
-  if (option.kind === "memory") return new MemoryServerStore({ epoch: randomUUID() });
-  return SqliteServerStore.open(option.path, { newEpoch: option.newEpoch ?? false });
+function openStore({ store, settings }: ServerOptions): ServerStore {
+  if (!("kind" in store)) return store;
+  const { receiptMembersMax = DEFAULT_SETTINGS.receiptMembersMax } = settings ?? {};
+  if (store.kind === "memory") return new MemoryServerStore({ epoch: randomUUID(), receiptMembersMax });
+  return SqliteServerStore.open(store.path, { newEpoch: store.newEpoch ?? false, receiptMembersMax });
 }
 
 class ServerDriver implements ImwireServer {

@@ -20,7 +20,7 @@ import {
 } from "../core/server/model.js";
 import { Directory, type Stay } from "./directory.js";
 import { draftEntry, tombstoneEntry } from "./encoded-entry.js";
-import type { ServerStore } from "./server-store.js";
+import { RECEIPT_MEMBERS_MAX, type ServerStore } from "./server-store.js";
 import { type ChainPosition, SyncTokens } from "./sync-tokens.js";
 import {
   type Extent,
@@ -57,9 +57,6 @@ interface Conversation {
 
 const sendKey = (sender: string, id: Uint8Array) => `${idKey(id)}${sender}`;
 const cursorKey = (user: string, device: string, key: ConversationKey) => JSON.stringify([user, device, key]);
-
-/** Conversations with marks of up to so many members tell everybody. Clause READ-4. */
-const RECEIPT_MEMBERS_MAX = 20;
 
 export class MemoryServerStore implements ServerStore {
   readonly epoch: string;

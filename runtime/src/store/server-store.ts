@@ -23,3 +23,6 @@ export interface ServerStore {
 }
 
 export { StoreFault, StoreUnusable } from "./store-fault.js";
+
+/** Conversations with marks of up to so many members tell everybody, where nothing else is said. Clause READ-4. */
+export const RECEIPT_MEMBERS_MAX = 20;

@@ -25,7 +25,7 @@ import {
 } from "../core/server/model.js";
 import { Directory, type Stay } from "./directory.js";
 import { draftEntry, messageEntry, tombstoneEntry } from "./encoded-entry.js";
-import { type ServerStore, StoreFault, StoreUnusable } from "./server-store.js";
+import { RECEIPT_MEMBERS_MAX, type ServerStore, StoreFault, StoreUnusable } from "./server-store.js";
 import { closeSqliteFile, openSqliteFile, type Schema, type SqliteFile } from "./sqlite-file.js";
 import { type ChainPosition, SyncTokens } from "./sync-tokens.js";
 import {
@@ -38,9 +38,6 @@ import {
   visibleFloor,
   visibleHead,
 } from "./visible.js";
-
-/** Conversations with marks of up to so many members tell everybody. Clause READ-4. */
-const RECEIPT_MEMBERS_MAX = 20;
 
 /** Conversations, stays and marks held in memory, together. */
 const HELD_MAX = 200_000;
