@@ -71,23 +71,77 @@ export function readStream(
 function readRecords(bytes: Uint8Array, limit: number, events: StreamEvent[]): boolean {
   let at = 0;
   while (at < bytes.length) {
-    if (bytes[at] !== 0x0a) throw malformed("FRAME-4");
-    let length = 0;
-    let size = 0;
-    for (;;) {
-      const byte = bytes[at + 1 + size];
-      if (byte === undefined) return false;
-      if (size === 5) throw malformed("FRAME-7");
-      length += (byte & 0x7f) * 128 ** size++;
-      if (byte < 0x80) break;
-    }
-    if (length > limit) throw new Refusal({ code: "FRAME_TOO_LARGE", clause: "FRAME-5" });
-    const start = at + 1 + size;
-    if (start + length > bytes.length) return false;
-    events.push(readFrame(bytes.subarray(start, start + length)));
-    at = start + length;
+    const record = recordAt(bytes, at, limit);
+    if (record === null) return false;
+    events.push(readFrame(bytes.subarray(record.start, record.end)));
+    at = record.end;
   }
   return true;
+}
+
+/** Where the Frame of the record at `at` begins and ends; null while bytes of it are missing. */
+function recordAt(bytes: Uint8Array, at: number, limit: number): { start: number; end: number } | null {
+  if (bytes[at] !== 0x0a) throw malformed("FRAME-4");
+  let length = 0;
+  let size = 0;
+  for (;;) {
+    const byte = bytes[at + 1 + size];
+    if (byte === undefined) return null;
+    if (size === 5) throw malformed("FRAME-7");
+    length += (byte & 0x7f) * 128 ** size++;
+    if (byte < 0x80) break;
+  }
+  if (length > limit) throw new Refusal({ code: "FRAME_TOO_LARGE", clause: "FRAME-5" });
+  const start = at + 1 + size;
+  return start + length > bytes.length ? null : { start, end: start + length };
+}
+
+/** One record as it came: what it is, or the fault at which the stream ended, and its bytes. */
+export interface RecordRead {
+  reading: StreamEvent | { fault: Fault };
+  bytes: Uint8Array;
+}
+
+/** Reads a connection as its bytes come. Behind a fault nothing is read any more. */
+export class RecordStream {
+  #rest: Uint8Array = new Uint8Array();
+  #broken = false;
+
+  /** @param limit The largest frame that is taken, bytes. */
+  constructor(
+    readonly transport: "tcp" | "websocket",
+    readonly limit: number,
+  ) {}
+
+  /** @param chunk One read on TCP, one whole message on WebSocket. */
+  take(chunk: Uint8Array): RecordRead[] {
+    const read: RecordRead[] = [];
+    if (this.#broken) return read;
+    const bytes = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
+    let at = 0;
+    try {
+      if (bytes.length === 0 && this.transport === "websocket") throw malformed("FRAME-2");
+      while (at < bytes.length) {
+        const record = recordAt(bytes, at, this.limit);
+        if (record === null) {
+          if (this.transport === "websocket") throw malformed("FRAME-2");
+          break;
+        }
+        read.push({
+          reading: readFrame(bytes.subarray(record.start, record.end)),
+          bytes: bytes.subarray(at, record.end),
+        });
+        at = record.end;
+      }
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      this.#broken = true;
+      read.push({ reading: { fault: error.fault }, bytes: bytes.subarray(at) });
+      return read;
+    }
+    this.#rest = bytes.subarray(at);
+    return read;
+  }
 }
 
 function readFrame(bytes: Uint8Array): StreamEvent {
