@@ -1,0 +1,107 @@
+/** Which cases are played, in which permutations, by whom, and on which server. */
+import type { Case, Profile } from "../case/case.js";
+import { Random } from "../case/random.js";
+import type { Accounts, ServerSettings } from "../subject/subject.js";
+import type { Split, Transport } from "../wire/connection.js";
+import type { Permutation } from "./result.js";
+
+/** One case in one permutation, with the real names of its people. */
+export interface Unit {
+  readonly one: Case;
+  readonly permutation: Permutation;
+  readonly users: ReadonlyMap<string, string>;
+  readonly groups: ReadonlyMap<string, string>;
+  readonly random: Random;
+}
+
+export interface PlanOptions {
+  readonly profile: Profile;
+  readonly seed: number;
+  /** Globs over case ids, or clause ids; empty is all. */
+  readonly only: readonly string[];
+  readonly exclude: readonly string[];
+  readonly transports: readonly Transport[];
+  readonly splits: readonly Split[];
+  /** Plays them in an order drawn from the seed. */
+  readonly shuffle: boolean;
+}
+
+const INCLUDES: Readonly<Record<Profile, readonly string[]>> = {
+  smoke: [],
+  core: ["core"],
+  offline: ["core", "offline"],
+  "multi-device": ["core", "multi-device"],
+  durable: ["core", "durable"],
+  full: ["core", "offline", "multi-device", "durable", "full"],
+};
+
+export const isInProfile = (one: Case, profile: Profile): boolean =>
+  profile === "smoke" ? one.smoke : INCLUDES[profile].includes(one.profile);
+
+/** Whether a filter names a case: its id, a glob of ids, or a clause that it proves. */
+export function isNamed(one: Case, filter: string): boolean {
+  if (one.checks.some(({ proves }) => proves.includes(filter))) return true;
+  const pattern = filter
+    .replaceAll(/[.+^${}()|[\]\\]/g, "\\$&")
+    .replaceAll("*", ".*")
+    .replaceAll("?", ".");
+  return new RegExp(`^${pattern}$`).test(one.id);
+}
+
+/** The cases that a profile and filters leave. */
+export const selected = (cases: readonly Case[], { profile, only, exclude }: PlanOptions): Case[] =>
+  cases.filter(
+    (one) =>
+      isInProfile(one, profile) &&
+      (only.length === 0 || only.some((filter) => isNamed(one, filter))) &&
+      !exclude.some((filter) => isNamed(one, filter)),
+  );
+
+/** Every permutation of every case. Smoke and core see each transport once; the other profiles split and join bytes too. */
+export function unitsOf(cases: readonly Case[], options: PlanOptions): Unit[] {
+  const { profile, seed, transports, splits, shuffle } = options;
+  const isBrief = profile === "smoke";
+  const units = cases.flatMap((one) =>
+    one.transports
+      .filter((transport) => transports.includes(transport))
+      // What is killed and started again costs seconds: its bytes cross in the same way whatever carries them.
+      .slice(0, isBrief || one.isAlone ? 1 : undefined)
+      .flatMap((transport) =>
+        one.splits
+          .filter((split) => splits.includes(split) && (split === "whole" || profile === "full"))
+          .map((split) => unitOf(one, { transport, split }, seed)),
+      ),
+  );
+  return shuffle ? new Random(seed, "order").shuffled(units) : units;
+}
+
+function unitOf(one: Case, permutation: Permutation, seed: number): Unit {
+  const random = new Random(seed, `${one.id} ${permutation.transport} ${permutation.split}`);
+  const names = new Set([...Object.values(one.devices).map(({ user }) => user), ...one.users, ...one.blocked.flat()]);
+  // Nothing in a name tells the case that it is used in.
+  const real = (list: Iterable<string>) =>
+    new Map([...list].map((name) => [name, `${random.word(3)}-${random.word(9)}`]));
+  return { one, permutation, users: real(names), groups: real(Object.keys(one.groups)), random };
+}
+
+/** The accounts that units need, all together. */
+export function accountsOf(units: readonly Unit[], tokenOf: (user: string) => string): Accounts {
+  return {
+    users: units.flatMap(({ users }) => [...users.values()].map((id) => ({ id, token: tokenOf(id) }))),
+    groups: units.flatMap(({ one, users, groups }) =>
+      Object.entries(one.groups).map(([name, { members, firstSeq }]) => ({
+        id: groups.get(name)!,
+        members: members.map((member) => users.get(member)!),
+        ...(firstSeq === undefined ? {} : { firstSeq }),
+      })),
+    ),
+    blocked: units.flatMap(({ one, users }) =>
+      one.blocked.map(([a, b]): [string, string] => [users.get(a)!, users.get(b)!]),
+    ),
+  };
+}
+
+/** What servers are told when a case says nothing: no rate limit, since a suite is faster than people. */
+const DEFAULT_SETTINGS: ServerSettings = { sendsPerSecond: 0 };
+
+export const settingsOf = ({ one }: Unit): ServerSettings => ({ ...DEFAULT_SETTINGS, ...one.settings });

@@ -1,0 +1,366 @@
+/**
+ * One case being played: steps one after another, each either a preparation or a check. What is the same for servers,
+ * clients and pairs is here; the verbs are theirs.
+ */
+import type { Case, Json, JsonValue, Step } from "../case/case.js";
+import { asList } from "../case/case.js";
+import { numberValue } from "../case/notation.js";
+import { mismatches } from "../case/pattern.js";
+import { CaseError, Scope } from "../case/scope.js";
+import { typeOfKind } from "../case/notation.js";
+import type { Random } from "../case/random.js";
+import type { Recorder } from "../history/history.js";
+import { Unsupported } from "../subject/subject.js";
+import type { Clock } from "./clock.js";
+import type { Heard, Link } from "./link.js";
+import type { CheckResult, Level, Permutation, Word } from "./result.js";
+import { vectorsOf } from "./vectors.js";
+
+/** What was to be seen was not: a sentence about what was, and the events that show it. */
+export class NotMet extends Error {
+  override name = "NotMet";
+  constructor(
+    readonly observed: string,
+    readonly decisive: readonly number[] = [],
+  ) {
+    super(observed);
+  }
+}
+
+/** The implementation does what is allowed and leaves the case without its subject. */
+export class NotApplicable extends Error {
+  override name = "NotApplicable";
+}
+
+export interface PlaySetting {
+  readonly one: Case;
+  readonly permutation: Permutation;
+  readonly scope: Scope;
+  readonly random: Random;
+  readonly recorder: Recorder;
+  readonly clock: Clock;
+  /** How long anything is waited for before it counts as missing, milliseconds. Bounds failures only. */
+  readonly patienceMs: number;
+  /** The level of clauses: the strongest of them. */
+  levelOf(clauses: readonly string[]): Level;
+}
+
+export interface Played {
+  readonly word: Word;
+  readonly reason?: string;
+  readonly checks: CheckResult[];
+}
+
+/** Fields by which an answer finds its question; the other fields of a pattern are judged. */
+const SELECTORS: Readonly<Record<string, readonly string[]>> = {
+  sendAck: ["clientMsgId"],
+  sendReq: ["clientMsgId"],
+  offlinePage: ["requestId"],
+  historyPage: ["requestId"],
+  syncPage: ["requestId"],
+  querySendResult: ["requestId"],
+  tokenRefreshed: ["requestId"],
+  error: ["requestId"],
+  push: ["conversation"],
+  headNotify: ["conversation"],
+  pullOffline: ["conversation"],
+  pullHistory: ["conversation"],
+  receipt: ["conversation", "userId"],
+  readMark: ["conversation"],
+  pong: ["nonce"],
+};
+
+const isLiteral = (value: JsonValue | undefined): value is JsonValue =>
+  value !== undefined && (typeof value !== "object" || "userId" in value || "groupId" in value);
+
+export abstract class Play {
+  readonly checks = new Map<string, CheckResult>();
+  /** When the step before ended, by the case's clock. */
+  protected stepEndedAt = 0;
+  readonly #watchers = new Set<() => void>();
+  #stepCount = 0;
+
+  constructor(protected readonly set: PlaySetting) {}
+
+  protected get scope(): Scope {
+    return this.set.scope;
+  }
+
+  /** Something happened: what waits looks again. */
+  readonly changed = (): void => {
+    for (const watcher of [...this.#watchers]) watcher();
+  };
+
+  /** Why what is judged can do nothing any more; null while it can. */
+  protected abstract died(): string | null;
+  protected abstract perform(step: Step): Promise<void>;
+  /** Behind the last step, whatever came of them: lets the implementation show what it still would. */
+  protected abstract settle(): Promise<void>;
+
+  async run(): Promise<Played> {
+    let word: Word = "pass";
+    let reason: string | undefined;
+    try {
+      await this.#steps(this.set.one.steps);
+    } catch (error) {
+      [word, reason] = verdictOf(error);
+    }
+    try {
+      await this.settle();
+    } catch (error) {
+      if (word === "pass") [word, reason] = verdictOf(error);
+    }
+    for (const { name, proves, says } of this.set.one.checks) {
+      if (this.checks.has(name)) continue;
+      const missing: Word = word === "not-applicable" || word === "suite-error" ? word : "not-exercised";
+      this.#judge(name, proves, missing, says, undefined);
+    }
+    const words = [...this.checks.values()].map((check) => check.word);
+    if (word === "pass") word = worstOf(words);
+    return { word, ...(reason === undefined ? {} : { reason }), checks: [...this.checks.values()] };
+  }
+
+  async #steps(steps: readonly Step[]): Promise<void> {
+    for (const step of steps) {
+      if (step["repeat"] !== undefined) {
+        await this.#repeat(step["repeat"] as Json);
+        continue;
+      }
+      this.set.recorder.step = this.#stepCount++;
+      await this.#step(step);
+      this.stepEndedAt = this.set.recorder.now();
+    }
+  }
+
+  async #repeat(repeat: Json): Promise<void> {
+    const { as = "i", steps } = repeat;
+    const values: (bigint | string)[] =
+      repeat["times"] !== undefined
+        ? Array.from({ length: Number(numberValue(repeat["times"], this.scope)) }, (_, i) => BigInt(i + 1))
+        : repeat["vectors"] !== undefined
+          ? vectorsOf(repeat["vectors"] as { file: string; clause?: string }, this.set.permutation.transport)
+          : (repeat["over"] as JsonValue[]).map((value) => (typeof value === "number" ? BigInt(value) : String(value)));
+    for (const value of values) {
+      this.scope.variables.set(String(as), value);
+      await this.#steps(steps as unknown as Step[]);
+    }
+  }
+
+  async #step(step: Step): Promise<void> {
+    const died = this.died();
+    if (died !== null) throw new NotMet(died);
+    if (step.check === undefined) return this.perform(step);
+    const { check, says } = step;
+    const proves = asList(step.proves);
+    try {
+      await this.perform(step);
+    } catch (error) {
+      if (!(error instanceof NotMet)) throw error;
+      const level = this.set.levelOf(proves);
+      this.#judge(check, proves, level === "must" ? "fail" : level === "should" ? "warn" : "info", says, error, step);
+      if (level === "must") throw new Stop();
+      return;
+    }
+    if (!this.checks.has(check)) this.#judge(check, proves, "pass", says);
+  }
+
+  #judge(
+    name: string,
+    proves: readonly string[],
+    word: Word,
+    says: string | undefined,
+    unmet?: NotMet,
+    step?: Step,
+  ): void {
+    const expected = says ?? (step ? sentenceOf(step) : undefined);
+    this.checks.set(name, {
+      id: `${this.set.one.id}/${name}`,
+      proves,
+      level: this.set.levelOf(proves),
+      word,
+      ...(expected === undefined ? {} : { expected }),
+      ...(unmet === undefined ? {} : { observed: unmet.observed, decisive: unmet.decisive.slice(-5) }),
+    });
+  }
+
+  /** Waits until `look` finds something. */
+  protected until<T>(look: () => T | undefined, missing: () => NotMet, ms = this.set.patienceMs): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const done = (act: () => void) => {
+        this.#watchers.delete(watcher);
+        cancel();
+        act();
+      };
+      const watcher = () => {
+        let found: T | undefined;
+        try {
+          found = look();
+        } catch (error) {
+          return done(() => reject(error as Error));
+        }
+        if (found !== undefined) return done(() => resolve(found));
+        const died = this.died();
+        if (died !== null) done(() => reject(new NotMet(died)));
+      };
+      const cancel = this.set.clock.after(ms, () => done(() => reject(missing())));
+      this.#watchers.add(watcher);
+      watcher();
+    });
+  }
+
+  protected elapse(ms: number): Promise<void> {
+    return new Promise((resolve) => void this.set.clock.after(ms, resolve));
+  }
+
+  /** The steps that every kind of case has. True when it was one of them. */
+  protected async common(step: Step): Promise<boolean> {
+    if (step["bind"] !== undefined) {
+      for (const [name, written] of Object.entries(step["bind"] as Json)) {
+        this.scope.variables.set(name, this.scope.evaluate(String(written)));
+      }
+      return true;
+    }
+    if (step["elapse"] !== undefined) {
+      await this.elapse(Number(numberValue(step["elapse"], this.scope)));
+      return true;
+    }
+    if (step["expect"] !== undefined) {
+      this.#expect(step["expect"] as Json);
+      return true;
+    }
+    return false;
+  }
+
+  #expect({ that, ...bounds }: Json): void {
+    const actual = numberValue(that!, this.scope);
+    for (const [name, written] of Object.entries(bounds)) {
+      const bound = numberValue(written, this.scope);
+      const holds = {
+        is: actual === bound,
+        isNot: actual !== bound,
+        above: actual > bound,
+        atLeast: actual >= bound,
+        below: actual < bound,
+        atMost: actual <= bound,
+      }[name];
+      if (holds === undefined) throw new CaseError(`expect: no such comparison: ${name}`);
+      if (!holds) throw new NotMet(`${String(that)} is ${actual}, and should be: ${name} ${bound}`);
+    }
+  }
+
+  /** The first frame of a kind that nobody took yet and that a pattern's selecting fields fit. */
+  protected untaken(link: Link, kind: string, pattern: Json): Heard | undefined {
+    const type = typeOfKind(kind);
+    const selecting = Object.fromEntries(
+      (SELECTORS[kind] ?? []).flatMap((name) => (isLiteral(pattern[name]) ? [[name, pattern[name]]] : [])),
+    );
+    return link.heard.find(
+      (heard) =>
+        !heard.taken && heard.kind === kind && mismatches(type, selecting, heard.fields, this.scope).length === 0,
+    );
+  }
+
+  /** Frames of a link that fit a pattern in every field, taken or not. */
+  protected matching(link: Link, pattern: Json, taken: boolean): Heard[] {
+    const [[kind, fields]] = Object.entries(pattern) as [[string, Json]];
+    const type = typeOfKind(kind);
+    return link.heard.filter(
+      (heard) =>
+        (taken || !heard.taken) &&
+        heard.kind === kind &&
+        mismatches(type, fields ?? {}, heard.fields, this.scope).length === 0,
+    );
+  }
+
+  /** Waits for a frame and judges it. `instead` looks for what shows sooner that it will not come. */
+  protected async hear(
+    link: Link,
+    pattern: Json,
+    step: Step,
+    instead: () => string | undefined = () => undefined,
+  ): Promise<Heard> {
+    const [[kind, fields = {}]] = Object.entries(pattern) as [[string, Json]];
+    const ms = step["within"] === undefined ? this.set.patienceMs : Number(numberValue(step["within"], this.scope));
+    const recent = () => link.heard.slice(-3).map(({ event }) => event.n);
+    const heard = await this.until(
+      () => {
+        const found = this.untaken(link, kind, fields);
+        if (found) return found;
+        if (link.fault) {
+          throw new NotMet(`bytes came that are no frame: ${link.fault.code}, ${link.fault.clause}`, recent());
+        }
+        const other = instead();
+        if (other !== undefined) throw new NotMet(other, recent());
+        if (link.closed !== null) {
+          throw new NotMet(`the connection was closed (${link.closed}) and no ${kind} had come`, recent());
+        }
+        return undefined;
+      },
+      () => new NotMet(`no ${kind} came within ${ms} ms${behind(link)}`, recent()),
+      ms,
+    );
+    heard.taken = true;
+    this.judge(heard, kind, fields, link);
+    this.#elapsed(heard.event.at, step);
+    return heard;
+  }
+
+  /** Compares what was heard with its pattern. */
+  protected judge(heard: Heard, kind: string, fields: Json, link: Link): void {
+    const wrong = mismatches(typeOfKind(kind), fields, heard.fields, this.scope);
+    if (wrong.length === 0) return;
+    const question = link.heard.length > 0 ? [heard.event.n] : [];
+    throw new NotMet(`${kind}: ${wrong.slice(0, 4).join("; ")}`, question);
+  }
+
+  /** How long a step may have taken, from the end of the one before. */
+  #elapsed(at: number, step: Step): void {
+    if (step["elapsed"] === undefined) return;
+    const { atLeast, atMost } = step["elapsed"] as Json;
+    const took = Math.round(at - this.stepEndedAt);
+    // A clock is read on both sides of a wire: a millisecond is nobody's fault.
+    if (atLeast !== undefined && took + 2 < Number(numberValue(atLeast, this.scope))) {
+      throw new NotMet(`it came after ${took} ms, and not before ${numberValue(atLeast, this.scope)} ms was allowed`);
+    }
+    if (atMost !== undefined && took > Number(numberValue(atMost, this.scope))) {
+      throw new NotMet(`it came after ${took} ms, later than ${numberValue(atMost, this.scope)} ms`);
+    }
+  }
+}
+
+/** A check of a MUST failed: the case goes no further. */
+class Stop extends Error {}
+
+function verdictOf(error: unknown): [Word, string | undefined] {
+  if (error instanceof Stop) return ["fail", undefined];
+  if (error instanceof NotMet) return ["fail", `the case could not go on: ${error.observed}`];
+  if (error instanceof NotApplicable || error instanceof Unsupported) return ["not-applicable", error.message];
+  if (error instanceof CaseError) return ["suite-error", `the case cannot be played: ${error.message}`];
+  return ["suite-error", (error as Error).stack ?? String(error)];
+}
+
+const SEVERITY: readonly Word[] = [
+  "suite-error",
+  "fail",
+  "not-exercised",
+  "inconclusive",
+  "not-applicable",
+  "warn",
+  "info",
+  "pass",
+];
+
+/** The word of a whole that has parts of these words. */
+export const worstOf = (words: readonly Word[]): Word => SEVERITY.find((word) => words.includes(word)) ?? "pass";
+
+function behind(link: Link): string {
+  const last = link.heard.at(-1);
+  if (!last) return ", and nothing else";
+  return `; the last that came was ${last.kind ?? "no frame"}`;
+}
+
+/** A step as a sentence, where the case does not give one. */
+function sentenceOf(step: Step): string {
+  const [[who, what]] = Object.entries(step) as [[string, JsonValue]];
+  return `${who}: ${JSON.stringify(what).replaceAll(/["{}]/g, "").replaceAll(",", ", ").replaceAll(":", ": ").slice(0, 200)}`;
+}

@@ -1,0 +1,587 @@
+/** A case for a server: the suite plays every device, on real connections. */
+import { RecordStream } from "../codec/codec.js";
+import type { Json, JsonValue, Step } from "../case/case.js";
+import { conversationOf, fieldValue, fieldOf, frameOf, messageOf, numberValue, typeOfKind } from "../case/notation.js";
+import { mismatches } from "../case/pattern.js";
+import { CaseError, type CaseMessage, crcOf } from "../case/scope.js";
+import type { ControlAct, RunningServer } from "../subject/subject.js";
+import { dial, DialRefused, SUBPROTOCOL, type Transport } from "../wire/connection.js";
+import { type Heard, Link } from "./link.js";
+import { NotApplicable, NotMet, Play, type PlaySetting } from "./play.js";
+import { vectorOf } from "./vectors.js";
+
+/** The largest frame that the suite takes from a server, bytes: what Welcome announces is judged by an invariant. */
+const FRAME_BYTES_MAX = 64 * 2 ** 20;
+const VERSION = 1000;
+/** Request ids of what the suite asks by itself; those of cases are below. */
+const OWN_REQUESTS = 1_000_000;
+
+/** A device that the suite plays. */
+class Device {
+  link: Link | null = null;
+  readonly links: Link[] = [];
+  attempt = 0;
+  requests = OWN_REQUESTS;
+  /** How far the device has everything, by conversation (as JSON). */
+  readonly positions = new Map<string, bigint>();
+
+  constructor(
+    readonly name: string,
+    readonly user: string,
+    readonly device: string,
+  ) {}
+
+  open(): Link {
+    if (!this.link) throw new CaseError(`${this.name} is not connected`);
+    return this.link;
+  }
+}
+
+export class ServerPlay extends Play {
+  readonly devices: ReadonlyMap<string, Device>;
+
+  constructor(
+    set: PlaySetting,
+    readonly server: RunningServer,
+  ) {
+    super(set);
+    this.devices = new Map(
+      Object.entries(set.one.devices).map(([name, who]) => [
+        name,
+        new Device(name, set.scope.user(who.user), `${who.device}-${set.random.word(6)}`),
+      ]),
+    );
+    // Two names of one device have one id.
+    const ids = new Map<string, string>();
+    for (const [name, device] of this.devices) {
+      const who = set.one.devices[name]!;
+      const key = `${who.user}/${who.device}`;
+      const id = ids.get(key) ?? device.device;
+      ids.set(key, id);
+      (device as { device: string }).device = id;
+    }
+  }
+
+  protected override died(): string | null {
+    return this.server.died;
+  }
+
+  protected override async perform(step: Step): Promise<void> {
+    if (await this.common(step)) return;
+    if (step["server"] !== undefined) return this.#server(step["server"]);
+    if (step["control"] !== undefined) return this.#control(step as unknown as Json);
+    if (step["fence"] !== undefined) {
+      for (const name of step["fence"] as string[]) await this.#fence(this.#device(name).open());
+      return;
+    }
+    const name = Object.keys(step).find((key) => this.devices.has(key));
+    if (name === undefined) throw new CaseError(`nobody does this step: ${JSON.stringify(step)}`);
+    await this.#act(this.#device(name), step[name] as Json, step);
+  }
+
+  protected override async settle(): Promise<void> {
+    const links = [...this.devices.values()].flatMap((device) => device.links);
+    // What a server still sends behind the last step belongs to the history that invariants judge.
+    await Promise.all(
+      links
+        .filter(
+          (link) => link.closed === null && !link.isEndedByUs && link.heard.some(({ kind }) => kind === "welcome"),
+        )
+        .map((link) => this.#fence(link, 1000).catch(() => {})),
+    );
+    for (const link of links) link.end("end");
+  }
+
+  #device(name: string): Device {
+    const device = this.devices.get(name);
+    if (!device) throw new CaseError(`"${name}" is no device of this case`);
+    return device;
+  }
+
+  async #act(device: Device, act: Json, step: Step): Promise<void> {
+    if (act["connect"] !== undefined) return this.#connect(device, act);
+    if (act["dial"] !== undefined) return this.#dial(device, act["dial"] as Json);
+    const link = device.open();
+    if (act["tell"] !== undefined) return this.#tell(device, act);
+    if (act["send"] !== undefined) return this.#send(device, act);
+    if (act["hear"] !== undefined) return void (await this.#hear(device, act["hear"] as Json, step));
+    if (act["none"] !== undefined) return this.#none(device, act["none"] as Json);
+    if (act["count"] !== undefined) return this.#count(device, act["count"] as Json, act["is"]!);
+    if (act["closed"] !== undefined) return this.#closed(device, step);
+    if (act["alive"] !== undefined) return this.#fence(link);
+    if (act["gets"] !== undefined) return this.#gets(device, act, step);
+    if (act["log"] !== undefined) return this.#log(device, act);
+    if (act["state"] !== undefined) return this.#state(device, act);
+    if (act["stream"] !== undefined) {
+      for (const chunk of vectorOf(this.scope.evaluate(String(act["stream"])) as string).chunks) {
+        link.bytes(Buffer.from(chunk, "hex"));
+      }
+      return;
+    }
+    if (act["bytes"] !== undefined) return link.bytes(Buffer.from(String(act["bytes"]).replaceAll(/\s/g, ""), "hex"));
+    if (act["text"] !== undefined) return link.text(String(act["text"]));
+    if (act["cut"] !== undefined) return this.#leave(link, act["cut"] === "end" ? "end" : "reset");
+    if (act["stall"] !== undefined) return link.stall();
+    if (act["resume"] !== undefined) return link.resume();
+    throw new CaseError(`a device cannot do this: ${JSON.stringify(act)}`);
+  }
+
+  /** Ends a connection and waits until it is gone on this side. */
+  async #leave(link: Link, how: "end" | "reset"): Promise<void> {
+    link.end(how);
+    await this.until(
+      () => (link.closed === null ? undefined : true),
+      () => new NotMet("the connection did not close"),
+    );
+  }
+
+  async #dial(device: Device, options: Json, over?: Transport): Promise<void> {
+    const transport = over ?? (options["over"] as Transport | undefined) ?? this.set.permutation.transport;
+    const url = this.server.urls[transport];
+    if (url === undefined) throw new NotApplicable(`the server has no address for ${transport}`);
+    const link = new Link(
+      { suite: device.name, subject: "server", device: device.name },
+      new RecordStream(transport, FRAME_BYTES_MAX),
+      this.set.recorder,
+      this.changed,
+    );
+    try {
+      const dialled = await dial(
+        url,
+        {
+          split: this.set.permutation.split,
+          timeoutMs: this.set.patienceMs,
+          subprotocols: (options["subprotocols"] as string[] | undefined) ?? [SUBPROTOCOL],
+          deflate: options["deflate"] === true,
+        },
+        link.handlers,
+      );
+      link.wire = dialled.wire;
+      link.opened(transport);
+      device.link = link;
+      device.links.push(link);
+      if (options["refused"] === true) throw new NotMet("the connection was taken");
+      if (options["extensions"] !== undefined && dialled.extensions !== options["extensions"]) {
+        throw new NotMet(`the server agreed to the extensions "${dialled.extensions}"`);
+      }
+    } catch (error) {
+      if (!(error instanceof DialRefused)) throw error;
+      this.set.recorder.note({
+        kind: "connection",
+        device: device.name,
+        connection: link.number,
+        what: "refused",
+        by: "subject",
+        detail: error.message,
+      });
+      if (options["refused"] !== true) throw new NotMet(error.message);
+    }
+  }
+
+  /** The Hello of a device, with what a case wants otherwise. */
+  #hello(device: Device, over: Json): Json {
+    return {
+      hello: {
+        versionMin: VERSION,
+        versionMax: VERSION,
+        token: this.server.tokenOf(device.user),
+        deviceId: device.device,
+        run: "1",
+        attempt: ++device.attempt,
+        ...messageOf(typeOfKind("hello"), over, this.scope),
+      },
+    };
+  }
+
+  async #connect(device: Device, act: Json): Promise<void> {
+    const over = act["connect"] === true ? {} : (act["connect"] as Json);
+    await this.#dial(device, {}, act["over"] as Transport | undefined);
+    device.open().tell([this.#hello(device, over)]);
+    if (act["unanswered"] === true) return;
+    const welcome = await this.hear(device.open(), { welcome: {} }, {}, () => {
+      const error = this.untaken(device.open(), "error", {});
+      return error && `the Hello was refused: ${shortOf(error.fields)}`;
+    });
+    this.scope.variables.set(device.name, welcome.fields);
+  }
+
+  #tell(device: Device, act: Json): void {
+    const written = Array.isArray(act["tell"]) ? (act["tell"] as Json[]) : [act["tell"] as Json];
+    const frames = written.map((each) => {
+      const [kind] = Object.keys(each);
+      return kind === "hello" ? this.#hello(device, (each["hello"] ?? {}) as Json) : frameOf(each, this.scope);
+    });
+    const alien = act["alien"] === true ? ALIEN_FIELDS : null;
+    device.open().tell(frames, alien);
+    if (act["flush"] === true) device.open().wire.flush();
+  }
+
+  /**
+   * Sends a message by its name. The first time makes its content; again under the same name is a repeat of it, byte by
+   * byte, unless the case says otherwise.
+   */
+  #send(device: Device, act: Json): void {
+    const { send, to, alien, times = 1, ...over } = act;
+    const name = this.scope.text(String(send));
+    const type = typeOfKind("sendReq");
+    const written = Object.fromEntries(
+      Object.entries(over).map(([field, value]) => [field, fieldValue(fieldOf(type, field), value, this.scope)]),
+    );
+    let message: CaseMessage | undefined = this.scope.messages.get(name);
+    if (!message) {
+      const body = (written["body"] as string | undefined) ?? this.#someBody();
+      message = this.scope.remember(name, device.user, {
+        contentType: (written["contentType"] as string | undefined) ?? "text/plain",
+        body,
+        bodyCrc32: crcOf(body),
+        clientTimeMs: (written["clientTimeMs"] as string | undefined) ?? String(this.set.clock.wall()),
+      });
+    }
+    const body = (written["body"] as string | undefined) ?? message.content.body;
+    const frame: Json = {
+      sendReq: {
+        clientMsgId: message.id,
+        conversation: conversationOf(String(to), this.scope),
+        ...message.content,
+        bodyCrc32: crcOf(body),
+        ...written,
+      },
+    };
+    for (let i = 0; i < Number(times); i++) device.open().tell([frame], alien === true ? ALIEN_FIELDS : null);
+  }
+
+  #someBody(): string {
+    return Buffer.from(this.set.random.word(4 + this.set.random.below(28))).toString("base64");
+  }
+
+  async #hear(device: Device, pattern: Json, step: Step): Promise<void> {
+    const link = device.open();
+    const [[kind, fields = {}]] = Object.entries(pattern) as [[string, Json]];
+    const heard = await this.hear(link, pattern, step, () => this.#instead(link, kind, fields)).catch(
+      async (error: unknown) => {
+        // PUSH-21: a server may notify where it could push, and then the case has nothing to judge.
+        if (kind === "push" && error instanceof NotMet && this.untaken(link, "headNotify", conversationIn(fields))) {
+          throw new NotApplicable("the server notified where it could have pushed, which PUSH-21 allows");
+        }
+        throw error;
+      },
+    );
+    if (kind === "sendAck") this.#noteAck(heard);
+  }
+
+  /** A frame that shows that another will not come: a refusal of the request, or the end of the session. */
+  #instead(link: Link, kind: string, fields: Json): string | undefined {
+    if (kind === "error" || kind === "goAway") return undefined;
+    const requestId = fields["requestId"];
+    const refusal = link.heard.find(
+      (heard) =>
+        !heard.taken &&
+        heard.kind === "error" &&
+        (heard.fields["scope"] === "ERROR_SCOPE_SESSION" ||
+          (requestId !== undefined && heard.fields["requestId"] === Number(numberValue(requestId, this.scope)))),
+    );
+    return refusal && `an Error came instead: ${shortOf(refusal.fields)}`;
+  }
+
+  #noteAck({ fields }: Heard): void {
+    const accepted = fields["accepted"] as Json | undefined;
+    const name = this.scope.nameOfId(String(fields["clientMsgId"]));
+    const message = name === null ? undefined : this.scope.messages.get(name);
+    if (!accepted || !message) return;
+    message.seq ??= String(accepted["seq"] ?? "0");
+    message.serverTimeMs ??= String(accepted["serverTimeMs"] ?? "0");
+  }
+
+  async #none(device: Device, pattern: Json): Promise<void> {
+    const link = device.open();
+    if (link.closed === null) await this.#fence(link);
+    const [found] = this.matching(link, pattern, false);
+    if (found) throw new NotMet(`it came: ${found.kind} ${shortOf(found.fields)}`, [found.event.n]);
+  }
+
+  async #count(device: Device, pattern: Json, is: JsonValue): Promise<void> {
+    const link = device.open();
+    if (link.closed === null) await this.#fence(link);
+    const found = this.matching(link, pattern, true);
+    const expected = Number(numberValue(is, this.scope));
+    if (found.length !== expected) {
+      throw new NotMet(
+        `there were ${found.length} of them, and not ${expected}`,
+        found.map(({ event }) => event.n),
+      );
+    }
+  }
+
+  async #closed(device: Device, step: Step): Promise<void> {
+    const link = device.open();
+    const ms = step["within"] === undefined ? this.set.patienceMs : Number(numberValue(step["within"], this.scope));
+    await this.until(
+      () => (link.closed === null ? undefined : true),
+      () =>
+        new NotMet(
+          `the connection is still open after ${ms} ms`,
+          link.heard.slice(-2).map(({ event }) => event.n),
+        ),
+      ms,
+    );
+    if (link.isEndedByUs) throw new CaseError("the case closed this connection itself");
+    const took = Math.round(this.set.recorder.now() - this.stepEndedAt);
+    const atLeast = (step["elapsed"] as Json | undefined)?.["atLeast"];
+    if (atLeast !== undefined && took + 2 < Number(numberValue(atLeast, this.scope))) {
+      throw new NotMet(`it was closed after ${took} ms, too early`);
+    }
+  }
+
+  /** Ping and Pong: whatever the server had sent on this connection before has been heard now. */
+  async #fence(link: Link, ms = this.set.patienceMs): Promise<void> {
+    const nonce = 1 + this.set.random.below(2 ** 31);
+    const [ping] = link.tell([{ ping: { nonce } }]);
+    const isPong = (heard: Heard) => heard.kind === "pong" && heard.fields["nonce"] === nonce;
+    const pong = await this.until(
+      () => {
+        const found = link.heard.find(isPong);
+        if (found) return found;
+        if (link.closed !== null) {
+          const why = link.heard.findLast(({ kind }) => kind === "error" || kind === "goAway");
+          throw new NotMet(
+            `the connection was closed: ${why ? shortOf(why.fields) : link.closed}`,
+            why ? [ping!.n, why.event.n] : [ping!.n],
+          );
+        }
+        return undefined;
+      },
+      () => new NotMet(`a Ping had no Pong within ${ms} ms`, [ping!.n]),
+      ms,
+    );
+    pong.taken = true;
+  }
+
+  #request(device: Device): number {
+    return ++device.requests;
+  }
+
+  /** Follows a conversation as a well-made device does, by pushes and by pulls, until it has the messages that are named. */
+  async #gets(device: Device, act: Json, step: Step): Promise<void> {
+    const names = (Array.isArray(act["gets"]) ? act["gets"] : [act["gets"]!]).map((name) =>
+      this.scope.text(String(name)),
+    );
+    const conversation = conversationOf(String(act["from"]), this.scope);
+    const key = JSON.stringify(conversation);
+    const link = device.open();
+    const isHere = { conversation } as Json;
+    let position =
+      act["after"] === undefined ? (device.positions.get(key) ?? 0n) : numberValue(act["after"], this.scope);
+    const got: { entry: Json; event: number }[] = [];
+    const take = (entry: Json, event: number) => {
+      position = BigInt(String(entry["seq"] ?? "0"));
+      got.push({ entry, event });
+    };
+    while (got.length < names.length) {
+      this.#ownSlots(link, key, position, (seq) => (position = seq));
+      const next = await this.until(
+        () => {
+          const push = this.#untakenOf(link, "push", isHere);
+          const notice = this.#untakenOf(link, "headNotify", isHere);
+          const found = push ?? notice;
+          if (found) return found;
+          if (link.closed !== null) throw new NotMet(`the connection was closed: ${link.closed}`);
+          return undefined;
+        },
+        () =>
+          new NotMet(
+            `${names.slice(got.length).join(", ")} did not come: neither Push nor HeadNotify, after entry ${position}`,
+            link.heard.slice(-3).map(({ event }) => event.n),
+          ),
+      );
+      next.taken = true;
+      if (next.kind === "push") {
+        const entry = (next.fields["entry"] ?? {}) as Json;
+        const seq = BigInt(String(entry["seq"] ?? "0"));
+        this.#ownSlots(link, key, position, (own) => (position = own));
+        if (act["ack"] !== false) link.tell([{ deliverAck: { upTo: Number(next.fields["pushSeq"] ?? 0) } }]);
+        if (seq <= position) continue;
+        if (seq !== position + 1n) {
+          throw new NotMet(`entry ${seq} was pushed where ${position + 1n} was next`, [next.event.n]);
+        }
+        take(entry, next.event.n);
+      } else if (BigInt(String(next.fields["head"] ?? "0")) > position) {
+        for (const { entry, event } of await this.#pull(device, conversation, position)) take(entry, event);
+      }
+    }
+    device.positions.set(key, position);
+    if (got.length > names.length) {
+      throw new NotMet(
+        `there came ${got.length} entries in place of ${names.length}`,
+        got.map(({ event }) => event),
+      );
+    }
+    names.forEach((name, i) => {
+      const wrong = mismatches(ENTRY(), name, got[i]!.entry, this.scope);
+      if (wrong.length > 0) throw new NotMet(wrong.join("; "), [got[i]!.event]);
+    });
+    void step;
+  }
+
+  #untakenOf(link: Link, kind: string, { conversation }: Json): Heard | undefined {
+    const wanted = JSON.stringify(conversation);
+    return link.heard.find(
+      (heard) => !heard.taken && heard.kind === kind && JSON.stringify(heard.fields["conversation"]) === wanted,
+    );
+  }
+
+  /** A device's own slots are filled by its SendAcks. */
+  #ownSlots(link: Link, conversation: string, from: bigint, move: (seq: bigint) => void): void {
+    let position = from;
+    for (const { kind, fields } of link.heard) {
+      if (kind !== "sendAck" || JSON.stringify(fields["conversation"]) !== conversation) continue;
+      const seq = (fields["accepted"] as Json | undefined)?.["seq"];
+      if (seq !== undefined && BigInt(String(seq)) === position + 1n) move((position += 1n));
+    }
+  }
+
+  /** All pages behind `after`, until has_more is false. */
+  async #pull(device: Device, conversation: Json, after: bigint): Promise<{ entry: Json; event: number }[]> {
+    const entries: { entry: Json; event: number }[] = [];
+    let from = after;
+    for (;;) {
+      const requestId = this.#request(device);
+      device.open().tell([{ pullOffline: { requestId, conversation, after: from.toString() } }]);
+      const page = await this.hear(device.open(), { offlinePage: { requestId } }, {}, () =>
+        this.#instead(device.open(), "offlinePage", { requestId }),
+      );
+      const items = (page.fields["entries"] ?? []) as Json[];
+      for (const entry of items) entries.push({ entry, event: page.event.n });
+      const skipped = page.fields["skipped"] as Json | undefined;
+      const end = items.at(-1)?.["seq"] ?? skipped?.["upTo"];
+      if (page.fields["hasMore"] !== true) return entries;
+      if (end === undefined || BigInt(String(end)) <= from) {
+        throw new NotMet("a page says that there is more and brings nothing", [page.event.n]);
+      }
+      from = BigInt(String(end));
+    }
+  }
+
+  /** The whole conversation as the device's user sees it, by PullHistory, which moves nothing. */
+  async #log(device: Device, act: Json): Promise<void> {
+    const conversation = conversationOf(String(act["log"]), this.scope);
+    const entries: Json[] = [];
+    let decisive = 0;
+    let before = 0n;
+    for (;;) {
+      const requestId = this.#request(device);
+      device.open().tell([{ pullHistory: { requestId, conversation, before: before.toString() } }]);
+      const page = await this.hear(device.open(), { historyPage: { requestId } }, {}, () =>
+        this.#instead(device.open(), "historyPage", { requestId }),
+      );
+      decisive = page.event.n;
+      const items = (page.fields["entries"] ?? []) as Json[];
+      entries.unshift(...items);
+      if (page.fields["hasMore"] !== true) break;
+      const first = items[0]?.["seq"];
+      if (first === undefined) throw new NotMet("a page says that there is more and brings nothing", [decisive]);
+      before = BigInt(String(first));
+    }
+    const pattern = act["is"]!;
+    const wrong = mismatches(typeOfKind("historyPage"), { entries: pattern }, { entries }, this.scope);
+    if (wrong.length > 0) throw new NotMet(`the conversation: ${wrong.slice(0, 4).join("; ")}`, [decisive]);
+  }
+
+  /** What a sync with an empty token says of a conversation. */
+  async #state(device: Device, act: Json): Promise<void> {
+    const { state, ...pattern } = act;
+    const conversation = conversationOf(String(state), this.scope);
+    let page = "";
+    let decisive = 0;
+    for (;;) {
+      const requestId = this.#request(device);
+      device.open().tell([{ syncReq: page === "" ? { requestId } : { requestId, page } }]);
+      const answer = await this.hear(device.open(), { syncPage: { requestId } }, {}, () =>
+        this.#instead(device.open(), "syncPage", { requestId }),
+      );
+      decisive = answer.event.n;
+      for (const each of (answer.fields["conversations"] ?? []) as Json[]) {
+        if (JSON.stringify(each["conversation"]) !== JSON.stringify(conversation)) continue;
+        if (pattern["is"] === "absent") throw new NotMet("the conversation is in the sync", [decisive]);
+        const type = typeOfKind("syncPage").fields["conversations"]!.resolve().resolvedType as never;
+        const wrong = mismatches(type, pattern, each, this.scope);
+        if (wrong.length > 0) throw new NotMet(`${String(state)}: ${wrong.slice(0, 4).join("; ")}`, [decisive]);
+        return;
+      }
+      page = String(answer.fields["nextPage"] ?? "");
+      if (page === "") break;
+    }
+    if (pattern["is"] !== "absent") throw new NotMet("the conversation is not in the sync", [decisive]);
+  }
+
+  async #server(act: JsonValue): Promise<void> {
+    if (typeof act === "object") {
+      const { restart } = act as { restart: Json };
+      return this.server.restart(restart as never);
+    }
+    const acts: Record<string, () => Promise<void> | void> = {
+      kill: () => this.server.kill(),
+      stop: () => this.server.stop(),
+      restart: () => this.server.restart(),
+      pause: () => this.server.pause(),
+      resume: () => this.server.resume(),
+    };
+    const perform = acts[String(act)];
+    if (!perform) throw new CaseError(`a server cannot ${String(act)}`);
+    await perform();
+  }
+
+  async #control(step: Json): Promise<void> {
+    const { control, ...more } = step["control"] as Json;
+    const { user, users, group, conversation, device, as, ...rest } = more;
+    const who = device === undefined ? undefined : this.#device(String(device));
+    const names = (list: JsonValue) => (list as string[]).map((name) => this.scope.user(name));
+    const group_ = (name: JsonValue) => this.scope.names.groups.get(String(name)) ?? String(name);
+    const values = Object.fromEntries(
+      Object.entries(rest).map(([name, value]) => [
+        name,
+        Array.isArray(value)
+          ? names(value)
+          : typeof value === "boolean"
+            ? value
+            : name === "upTo"
+              ? numberValue(value, this.scope).toString()
+              : Number(numberValue(value, this.scope)),
+      ]),
+    );
+    const act = {
+      control,
+      ...(user === undefined ? {} : { user: this.scope.user(String(user)) }),
+      ...(who === undefined ? {} : { user: who.user, device: who.device }),
+      ...(group === undefined ? {} : { group: group_(group) }),
+      ...(users === undefined ? {} : { users: names(users) }),
+      ...(as === undefined || control === "token" ? {} : { as }),
+      ...(conversation === undefined
+        ? {}
+        : {
+            conversation:
+              typeof conversation === "string" ? { group: group_(conversation) } : { users: names(conversation) },
+          }),
+      ...values,
+    };
+    const answer = await this.server.control(act as unknown as ControlAct);
+    if (control === "token") this.scope.variables.set(String(as), answer["token"]!);
+  }
+}
+
+/** Field 9999 as a varint, and 9998 as bytes: what a later version may have added. */
+const ALIEN_FIELDS = Buffer.from("f8f00401f2f00403616263", "hex");
+
+const ENTRY = () => typeOfKind("push").fields["entry"]!.resolve().resolvedType as never;
+
+const conversationIn = ({ conversation }: Json): Json => (conversation === undefined ? {} : { conversation });
+
+/** A refusal in a few words. */
+export function shortOf(fields: Json): string {
+  const { code, scope, retry, detail, ...more } = fields;
+  if (code === undefined) return JSON.stringify(fields).slice(0, 160);
+  const words = [String(code).replace("ERROR_CODE_", "")];
+  if (scope !== undefined) words.push(String(scope).replace("ERROR_SCOPE_", "").toLowerCase());
+  if (retry !== undefined) words.push(String(retry).replace("RETRY_CLASS_", "").toLowerCase());
+  if (detail !== undefined) words.push(JSON.stringify(detail));
+  return `${words.join(", ")}${Object.keys(more).length > 0 ? ` ${JSON.stringify(more).slice(0, 80)}` : ""}`;
+}
