@@ -88,7 +88,7 @@ export abstract class Play {
 
   /** Something happened: what waits looks again. */
   readonly changed = (): void => {
-    for (const watcher of [...this.#watchers]) watcher();
+    for (const watcher of Array.from(this.#watchers)) watcher();
   };
 
   /** Why what is judged can do nothing any more; null while it can. */

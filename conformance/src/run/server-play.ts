@@ -535,7 +535,7 @@ export class ServerPlay extends Play {
     const { user, users, group, conversation, device, as, ...rest } = more;
     const who = device === undefined ? undefined : this.#device(String(device));
     const names = (list: JsonValue) => (list as string[]).map((name) => this.scope.user(name));
-    const group_ = (name: JsonValue) => this.scope.names.groups.get(String(name)) ?? String(name);
+    const groupId = (name: JsonValue) => this.scope.names.groups.get(String(name)) ?? String(name);
     const values = Object.fromEntries(
       Object.entries(rest).map(([name, value]) => [
         name,
@@ -552,14 +552,14 @@ export class ServerPlay extends Play {
       control,
       ...(user === undefined ? {} : { user: this.scope.user(String(user)) }),
       ...(who === undefined ? {} : { user: who.user, device: who.device }),
-      ...(group === undefined ? {} : { group: group_(group) }),
+      ...(group === undefined ? {} : { group: groupId(group) }),
       ...(users === undefined ? {} : { users: names(users) }),
       ...(as === undefined || control === "token" ? {} : { as }),
       ...(conversation === undefined
         ? {}
         : {
             conversation:
-              typeof conversation === "string" ? { group: group_(conversation) } : { users: names(conversation) },
+              typeof conversation === "string" ? { group: groupId(conversation) } : { users: names(conversation) },
           }),
       ...values,
     };
