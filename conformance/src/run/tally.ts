@@ -43,7 +43,9 @@ function clausesOf(
   }
   const cased = new Set(all.flatMap((one) => one.checks.flatMap(({ proves }) => proves)));
   return [...clauses.values()]
-    .filter(({ actor, withdrawn }) => withdrawn === undefined && (kind === "pair" || actor === "both" || actor === kind))
+    .filter(
+      ({ actor, withdrawn }) => withdrawn === undefined && (kind === "pair" || actor === "both" || actor === kind),
+    )
     .filter(({ id, test }) => judged.has(id) || (test.how !== "none" && !cased.has(id)))
     .map((clause) => {
       const own = judged.get(clause.id) ?? [];

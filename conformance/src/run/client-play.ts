@@ -1,0 +1,725 @@
+/** A case for a client: its application is led through an adapter, and the suite is its server. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { RecordStream } from "../codec/codec.js";
+import type { Json, JsonValue, Step } from "../case/case.js";
+import { eventMismatches } from "../case/event-pattern.js";
+import { bytesValue, conversationOf, fieldOf, frameOf, messageOf, numberValue, typeOfKind } from "../case/notation.js";
+import { CaseError, crcOf } from "../case/scope.js";
+import { Log } from "../peer/log.js";
+import type { RunningClient } from "../subject/subject.js";
+import { listen, type Listener, type Transport } from "../wire/connection.js";
+import { type Heard, Link } from "./link.js";
+import { NotMet, Play, type PlaySetting } from "./play.js";
+import { vectorOf } from "./vectors.js";
+
+/** The largest frame that the suite takes from a client, bytes. */
+const FRAME_BYTES_MAX = 64 * 2 ** 20;
+const VERSION = 1000;
+
+/** Timers of milliseconds: a client that obeys Welcome needs no patience. */
+export const CLIENT_TIMERS = {
+  heartbeatMs: 20_000,
+  sendTimeoutMs: 300,
+  sendRetryMsMin: 20,
+  sendRetryMsBase: 40,
+  sendRetryMsMax: 160,
+  reconnectMsMin: 20,
+  reconnectMsBase: 20,
+  reconnectMsMax: 100,
+  healthyMs: 1000,
+  ackDelayMsMax: 60,
+  gapGraceMs: 80,
+  auditMs: 60_000,
+  stalledMs: 60_000,
+  tokenGraceMs: 1000,
+};
+
+export const CLIENT_LIMITS = {
+  frameBytesMax: 1_048_576,
+  bodyBytesMax: 65_536,
+  pageEntriesMax: 100,
+  pageBytesMax: 262_144,
+  syncConversationsMax: 100,
+  previewBytesMax: 1024,
+  sendWindow: 32,
+  receiveWindow: 64,
+  queryIdsMax: 100,
+  ackBatchMax: 32,
+};
+
+/** What the suite's server answers by itself unless a case takes it over. */
+const BY_ITSELF = new Set([
+  "hello",
+  "sendReq",
+  "syncReq",
+  "pullOffline",
+  "pullHistory",
+  "querySend",
+  "ping",
+  "readMark",
+  "tokenRefresh",
+]);
+
+interface AppEvent {
+  readonly event: Json;
+  taken: boolean;
+}
+
+export class ClientPlay extends Play {
+  readonly #client: RunningClient;
+  readonly #events: AppEvent[] = [];
+  readonly #links: Link[] = [];
+  readonly #log: Log;
+  readonly #manual = new Set<string>();
+  readonly #timers: Json;
+  readonly #limits: Json;
+  readonly #pushSeqs = new Map<Link, number>();
+  readonly #folder = mkdtempSync(join(tmpdir(), "imwire-client-"));
+  readonly #name: string;
+  readonly #quiet: (() => void)[];
+  #listener: Listener | null = null;
+  #current: Link | null = null;
+  #welcomes = 0;
+  #start: Json = {};
+  readonly devices: ReadonlyMap<string, { user: string; device: string }>;
+
+  constructor(set: PlaySetting, client: RunningClient) {
+    super(set);
+    this.#client = client;
+    const [[name, who], more] = Object.entries(set.one.devices) as [
+      [string, { user: string; device: string }],
+      unknown,
+    ];
+    if (more !== undefined) throw new CaseError("a client's case has one device, the client's");
+    this.#name = name;
+    this.devices = new Map([[name, { user: set.scope.user(who.user), device: `${who.device}-${set.random.word(6)}` }]]);
+    this.#log = new Log(set.scope.user(who.user), () => set.clock.wall());
+    const { timers, limits } = set.one.settings as { timers?: Json; limits?: Json };
+    this.#timers = { ...CLIENT_TIMERS, ...timers };
+    this.#limits = { ...CLIENT_LIMITS, ...limits };
+    this.#quiet = [
+      client.onEvent((event) => {
+        this.set.recorder.note({ kind: "app", device: name, direction: "fromApp", message: event });
+        this.#events.push({ event, taken: false });
+        this.changed();
+      }),
+      client.onProcess((event) => {
+        this.set.recorder.note({ ...event, who: name });
+        this.changed();
+      }),
+    ];
+    for (const [field, value] of Object.entries({ ...this.#timers, ...this.#limits })) {
+      set.scope.variables.set(field, BigInt(value as number));
+    }
+  }
+
+  protected override died(): string | null {
+    return this.#client.died;
+  }
+
+  protected override async perform(step: Step): Promise<void> {
+    if (await this.common(step)) return;
+    if (step["peer"] !== undefined) return this.#peer(step["peer"] as Json, step);
+    if (step["fence"] !== undefined) return this.#fence();
+    const app = step[this.#name] as Json | undefined;
+    if (app === undefined) throw new CaseError(`nobody does this step: ${JSON.stringify(step)}`);
+    await this.#app(app, step);
+  }
+
+  protected override async settle(): Promise<void> {
+    const link = this.#current;
+    if (link && link.closed === null && !link.isEndedByUs && this.#client.died === null && this.#welcomes > 0) {
+      await this.#fence(1000).catch(() => {});
+    }
+    for (const quiet of this.#quiet) quiet();
+  }
+
+  /** Takes the client off this case: stopped, with nothing left behind. False when it has to be started anew. */
+  async leave(): Promise<boolean> {
+    let isClean = this.#client.died === null;
+    if (isClean) isClean = await this.#client.call("stop").then(Boolean, () => false);
+    for (const link of this.#links) link.end("reset");
+    await this.#listener?.close();
+    rmSync(this.#folder, { recursive: true, force: true });
+    return isClean;
+  }
+
+  // --- the application ---
+
+  async #call(command: string, more: Json = {}): Promise<Json> {
+    this.set.recorder.note({
+      kind: "app",
+      device: this.#name,
+      direction: "toApp",
+      message: { do: command, ...more },
+    });
+    try {
+      const answer = await this.#client.call(command, more);
+      this.set.recorder.note({ kind: "app", device: this.#name, direction: "fromApp", message: answer });
+      return answer;
+    } catch (error) {
+      if ((error as Error).name === "Unsupported") throw error;
+      throw new NotMet(`the application answered ${command} with an error: ${(error as Error).message}`);
+    }
+  }
+
+  #address(name: string): Json {
+    const conversation = conversationOf(name, this.scope);
+    return conversation["groupId"] !== undefined
+      ? { group: conversation["groupId"] }
+      : { user: conversation["userId"]! };
+  }
+
+  async #app(act: Json, step: Step): Promise<void> {
+    if (act["start"] !== undefined) {
+      await this.#listen();
+      if (act["start"] !== true) this.#start = act["start"] as Json;
+      return this.#startApp();
+    }
+    if (act["stop"] !== undefined) return void (await this.#call("stop"));
+    if (act["kill"] !== undefined) {
+      await this.#client.kill();
+      return;
+    }
+    if (act["restart"] !== undefined) {
+      if (act["restart"] !== "start") await this.#client.kill();
+      await this.#client.restart();
+      return this.#startApp();
+    }
+    if (act["send"] !== undefined) return this.#send(act);
+    if (act["resend"] !== undefined || act["withdraw"] !== undefined) {
+      const command = act["resend"] === undefined ? "withdraw" : "resend";
+      const name = this.scope.text(String(act[command]));
+      return void (await this.#call(command, { ref: name, clientMsgId: this.scope.messageId(name) }));
+    }
+    if (act["look"] !== undefined) {
+      return void (await this.#call("look", { conversation: this.#address(String(act["look"])) }));
+    }
+    if (act["sync"] !== undefined) return void (await this.#call("sync"));
+    if (act["markRead"] !== undefined) {
+      const upTo = numberValue(act["upTo"]!, this.scope).toString();
+      return void (await this.#call("markRead", { conversation: this.#address(String(act["markRead"])), upTo }));
+    }
+    if (act["token"] !== undefined) {
+      return void (await this.#call("token", { token: act["token"] === "none" ? null : String(act["token"]) } as Json));
+    }
+    if (act["history"] !== undefined) return this.#history(act);
+    if (act["messages"] !== undefined) return this.#messages(act);
+    if (act["hear"] !== undefined) return this.#hearEvent(act["hear"] as Json, step);
+    if (act["none"] !== undefined) return this.#noEvent(act["none"] as Json);
+    if (act["count"] !== undefined) return this.#countEvents(act["count"] as Json, act["is"]!);
+    throw new CaseError(`a client cannot do this: ${JSON.stringify(act)}`);
+  }
+
+  async #startApp(): Promise<void> {
+    const { device } = this.devices.get(this.#name)!;
+    await this.#call("start", {
+      url: this.#listener!.url,
+      device,
+      token: "token-1",
+      data: this.#folder,
+      ...this.#start,
+    });
+  }
+
+  async #send(act: Json): Promise<void> {
+    const name = this.scope.text(String(act["send"]));
+    const field = fieldOf(typeOfKind("sendReq"), "body");
+    const body =
+      act["body"] === undefined
+        ? Buffer.from(this.set.random.word(4 + this.set.random.below(28))).toString("base64")
+        : bytesValue(field, act["body"], this.scope);
+    const contentType = String(act["contentType"] ?? "text/plain");
+    const answer = await this.#call("send", {
+      ref: name,
+      conversation: this.#address(String(act["to"])),
+      contentType,
+      body,
+    });
+    const id = answer["clientMsgId"];
+    if (typeof id !== "string") throw new NotMet("the answer to send has no clientMsgId");
+    this.scope.nameMessage(name, id);
+    this.scope.remember(name, this.#log.user, { contentType, body, bodyCrc32: crcOf(body), clientTimeMs: "0" });
+  }
+
+  async #history(act: Json): Promise<void> {
+    const before = act["before"] === undefined ? {} : { before: numberValue(act["before"], this.scope).toString() };
+    const answer = await this.#call("history", {
+      conversation: this.#address(String(act["history"])),
+      ...before,
+      ...(act["limit"] === undefined ? {} : { limit: Number(act["limit"]) }),
+    });
+    this.#compareMessages(act["is"]!, (answer["entries"] ?? []) as Json[]);
+  }
+
+  async #messages(act: Json): Promise<void> {
+    const conversation = this.#address(String(act["messages"]));
+    // What the application shows follows what has crossed the wire: looked at again until it is right, or never is.
+    const until = this.set.clock.now() + this.set.patienceMs;
+    for (;;) {
+      const answer = await this.#call("messages", { conversation });
+      try {
+        return this.#compareMessages(act["is"]!, (answer["messages"] ?? []) as Json[]);
+      } catch (error) {
+        if (!(error instanceof NotMet) || this.set.clock.now() > until || act["now"] === true) throw error;
+        await this.elapse(20);
+      }
+    }
+  }
+
+  #compareMessages(pattern: JsonValue, actual: Json[]): void {
+    const wanted = pattern as JsonValue[];
+    const shown = actual.map(
+      (each) => this.scope.nameOfId(String(each["clientMsgId"])) ?? `seq ${String(each["seq"])}`,
+    );
+    if (wanted.length !== actual.length) {
+      throw new NotMet(`the application shows ${actual.length} (${shown.join(", ")}) and not ${wanted.length}`);
+    }
+    const wrong = wanted.flatMap((each, i) => eventMismatches(each, actual[i]!, this.scope, `[${i}]`));
+    if (wrong.length > 0)
+      throw new NotMet(`the application shows ${shown.join(", ")}: ${wrong.slice(0, 3).join("; ")}`);
+  }
+
+  /** Events by which one is chosen; the other fields are judged. */
+  #isChosen(pattern: Json, event: Json): boolean {
+    const [[kind, fields]] = Object.entries(pattern) as [[string, JsonValue]];
+    if (event["event"] !== kind) return false;
+    if (typeof fields === "string") return eventMismatches({ clientMsgId: fields }, event, this.scope).length === 0;
+    const selecting = Object.fromEntries(
+      Object.entries(fields as Json).filter(
+        ([name, value]) =>
+          ["of", "conversation", "state", "clientMsgId", "seq"].includes(name) && typeof value !== "object",
+      ),
+    );
+    return eventMismatches(selecting, event, this.scope).length === 0;
+  }
+
+  async #hearEvent(pattern: Json, step: Step): Promise<void> {
+    const [[kind, fields]] = Object.entries(pattern) as [[string, JsonValue]];
+    const ms = step["within"] === undefined ? this.set.patienceMs : Number(numberValue(step["within"], this.scope));
+    const found = await this.until(
+      () => this.#events.find((each) => !each.taken && this.#isChosen(pattern, each.event)),
+      () => {
+        const last = this.#events.slice(-3).map(({ event }) => shortEvent(event));
+        return new NotMet(
+          `the application was not told within ${ms} ms: ${kind} ${JSON.stringify(fields)}; last it was told ${last.join(" · ") || "nothing"}`,
+        );
+      },
+      ms,
+    );
+    found.taken = true;
+    const wrong = eventMismatches(fields, found.event, this.scope);
+    if (wrong.length > 0) throw new NotMet(`${kind}: ${wrong.slice(0, 4).join("; ")}`);
+  }
+
+  async #noEvent(pattern: Json): Promise<void> {
+    if (this.#current?.closed === null) await this.#fence();
+    const [[kind, fields]] = Object.entries(pattern) as [[string, JsonValue]];
+    const found = this.#events.find(
+      ({ event, taken }) =>
+        !taken && event["event"] === kind && eventMismatches(fields, event, this.scope).length === 0,
+    );
+    if (found) throw new NotMet(`the application was told: ${shortEvent(found.event)}`);
+  }
+
+  async #countEvents(pattern: Json, is: JsonValue): Promise<void> {
+    if (this.#current?.closed === null) await this.#fence();
+    const [[kind, fields]] = Object.entries(pattern) as [[string, JsonValue]];
+    const count = this.#events.filter(
+      ({ event }) => event["event"] === kind && eventMismatches(fields, event, this.scope).length === 0,
+    ).length;
+    if (BigInt(count) !== numberValue(is, this.scope)) {
+      throw new NotMet(`the application was told ${count} times, and not ${numberValue(is, this.scope)}`);
+    }
+  }
+
+  // --- the suite's server ---
+
+  async #listen(): Promise<void> {
+    if (this.#listener) return;
+    await this.#open(0);
+  }
+
+  async #open(port: number): Promise<void> {
+    const transport: Transport = this.set.permutation.transport;
+    this.#listener = await listen(transport, port, (open) => {
+      const link = new Link(
+        { suite: "server", subject: this.#name, device: this.#name },
+        new RecordStream(transport, FRAME_BYTES_MAX),
+        this.set.recorder,
+        () => {
+          this.#served(link);
+          this.changed();
+        },
+      );
+      link.wire = open(this.set.permutation.split, link.handlers);
+      link.opened(transport);
+      this.#links.push(link);
+      this.changed();
+    });
+  }
+
+  readonly #seen = new WeakMap<Link, number>();
+
+  /** Answers what has come since, as far as no case took it over. */
+  #served(link: Link): void {
+    for (let at = this.#seen.get(link) ?? 0; at < link.heard.length; at++) {
+      this.#seen.set(link, at + 1);
+      const heard = link.heard[at]!;
+      if (heard.kind === "sendReq") this.#noteTime(heard);
+      if (heard.kind === "deliverAck") continue;
+      if (heard.kind !== null && BY_ITSELF.has(heard.kind) && !this.#manual.has(heard.kind) && link.closed === null) {
+        link.tell(this.#answer(link, heard, {}));
+      }
+    }
+  }
+
+  /** The first transmission settles what its repeats have to be. */
+  #noteTime({ fields }: Heard): void {
+    const name = this.scope.nameOfId(String(fields["clientMsgId"]));
+    const message = name === null ? undefined : this.scope.messages.get(name);
+    if (message?.content.clientTimeMs === "0") {
+      message.content = { ...message.content, clientTimeMs: String(fields["clientTimeMs"] ?? "0") };
+    }
+  }
+
+  /** What a sound server answers to a frame, with what a case wants otherwise. */
+  #answer(link: Link, { kind, fields }: Heard, over: Json): Json[] {
+    const entriesMax = Number(this.#limits["pageEntriesMax"]);
+    const answers: Record<string, () => [string, Json]> = {
+      hello: () => ["welcome", this.#welcome(fields)],
+      sendReq: () => ["sendAck", this.#noteAccepted(this.#log.accept(fields))],
+      syncReq: () => ["syncPage", this.#log.sync(fields)],
+      pullOffline: () => ["offlinePage", this.#log.page(fields, entriesMax)],
+      pullHistory: () => ["historyPage", this.#log.history(fields, entriesMax)],
+      querySend: () => ["querySendResult", this.#log.query(fields)],
+      ping: () => ["pong", { nonce: fields["nonce"] ?? 0, pushSeq: this.#pushSeqs.get(link) ?? 0 }],
+      tokenRefresh: () => ["tokenRefreshed", { requestId: fields["requestId"] ?? 0 }],
+      readMark: () => {
+        this.#log.of(fields["conversation"] as Json).readSeq = BigInt(String(fields["upTo"] ?? "0"));
+        return ["", {}];
+      },
+    };
+    const make = answers[kind ?? ""];
+    if (!make) throw new CaseError(`a server has no answer to ${String(kind)}`);
+    const [answer, made] = make();
+    if (answer === "") return [];
+    return [{ [answer]: { ...made, ...messageOf(typeOfKind(answer), over, this.scope) } }];
+  }
+
+  #noteAccepted(ack: Json): Json {
+    const name = this.scope.nameOfId(String(ack["clientMsgId"]));
+    const message = name === null ? undefined : this.scope.messages.get(name);
+    const accepted = ack["accepted"] as Json | undefined;
+    if (message && accepted) {
+      message.seq ??= String(accepted["seq"]);
+      message.serverTimeMs ??= String(accepted["serverTimeMs"]);
+    }
+    return ack;
+  }
+
+  #welcome(hello: Json): Json {
+    this.#welcomes++;
+    const asked = hello["receiveWindow"];
+    const limits = { ...this.#limits };
+    if (typeof asked === "number" && asked < Number(limits["receiveWindow"])) limits["receiveWindow"] = asked;
+    const settings = Object.fromEntries(
+      Object.entries(this.set.one.settings).filter(([name]) => name !== "timers" && name !== "limits"),
+    );
+    return {
+      version: VERSION,
+      sessionId: `s-${this.set.random.word(8)}`,
+      userId: this.#log.user,
+      epoch: this.#log.epoch,
+      serverTimeMs: String(this.set.clock.wall()),
+      dedupWindowMs: "86400000",
+      durability: "DURABILITY_PROCESS_CRASH",
+      limits,
+      timers: this.#timers,
+      ...messageOf(typeOfKind("welcome"), settings, this.scope),
+    };
+  }
+
+  #link(): Link {
+    if (!this.#current) throw new CaseError("no connection was taken yet: peer: { next: true }");
+    return this.#current;
+  }
+
+  async #peer(act: Json, step: Step): Promise<void> {
+    if (act["manual"] !== undefined) return this.#take(act["manual"] as string[]);
+    if (act["auto"] !== undefined) {
+      for (const kind of act["auto"] as string[]) this.#manual.delete(kind);
+      return;
+    }
+    if (act["next"] !== undefined) return this.#next(act["next"] as JsonValue, step);
+    if (act["noNext"] !== undefined) return this.#noNext();
+    if (act["listen"] !== undefined) {
+      if (act["listen"] === true) return this.#open(this.#listener!.port);
+      return this.#listener!.close();
+    }
+    if (act["epoch"] !== undefined) {
+      this.#log.epoch = String(act["epoch"]);
+      if (act["empty"] === true) this.#log.conversations.clear();
+      return;
+    }
+    if (act["store"] !== undefined) return this.#store(act);
+    if (act["expire"] !== undefined) {
+      return this.#log.expire(conversationOf(String(act["expire"]), this.scope), numberValue(act["upTo"]!, this.scope));
+    }
+    const link = this.#link();
+    if (act["hear"] !== undefined) {
+      await this.hear(link, act["hear"] as Json, step);
+      return;
+    }
+    if (act["none"] !== undefined) {
+      if (link.closed === null) await this.#fence();
+      const [found] = this.matching(link, act["none"] as Json, false);
+      if (found)
+        throw new NotMet(`it came: ${found.kind} ${JSON.stringify(found.fields).slice(0, 120)}`, [found.event.n]);
+      return;
+    }
+    if (act["count"] !== undefined) {
+      if (link.closed === null) await this.#fence();
+      const found = this.matching(link, act["count"] as Json, true);
+      if (BigInt(found.length) !== numberValue(act["is"]!, this.scope)) {
+        throw new NotMet(
+          `there were ${found.length} of them, and not ${numberValue(act["is"]!, this.scope)}`,
+          found.map(({ event }) => event.n),
+        );
+      }
+      return;
+    }
+    if (act["answer"] !== undefined) return this.#answerLast(link, act, step);
+    if (act["refuse"] !== undefined) return this.#refuse(link, act);
+    if (act["push"] !== undefined) return this.#push(link, act);
+    if (act["notify"] !== undefined) {
+      const stored = this.#log.of(conversationOf(String(act["notify"]), this.scope));
+      const head = act["head"] === undefined ? this.#log.headOf(stored) : numberValue(act["head"], this.scope);
+      return void link.tell([{ headNotify: { conversation: stored.conversation, head: head.toString() } }]);
+    }
+    if (act["tell"] !== undefined) {
+      const written = Array.isArray(act["tell"]) ? (act["tell"] as Json[]) : [act["tell"] as Json];
+      link.tell(
+        written.map((each) => frameOf(each, this.scope)),
+        act["alien"] === true ? ALIEN_FIELDS : null,
+      );
+      return;
+    }
+    if (act["bytes"] !== undefined) return link.bytes(Buffer.from(String(act["bytes"]).replaceAll(/\s/g, ""), "hex"));
+    if (act["stream"] !== undefined) {
+      for (const chunk of vectorOf(this.scope.evaluate(String(act["stream"])) as string).chunks) {
+        link.bytes(Buffer.from(chunk, "hex"));
+      }
+      return;
+    }
+    if (act["text"] !== undefined) return link.text(String(act["text"]));
+    if (act["closed"] !== undefined) return this.#closed(link, step);
+    if (act["alive"] !== undefined) return this.#fence();
+    if (act["cut"] !== undefined) return this.#cut(link, act["cut"] === "end" ? "end" : "reset");
+    if (act["stall"] !== undefined) return link.stall();
+    if (act["resume"] !== undefined) return link.resume();
+    throw new CaseError(`the suite's server cannot do this: ${JSON.stringify(act)}`);
+  }
+
+  #take(kinds: readonly string[]): void {
+    for (const kind of kinds) {
+      if (!BY_ITSELF.has(kind)) throw new CaseError(`the suite's server does nothing by itself about ${kind}`);
+      this.#manual.add(kind);
+    }
+  }
+
+  /** Waits for a connection that was not taken up yet, and for its Hello. */
+  async #next(pattern: JsonValue, step: Step): Promise<void> {
+    const ms = step["within"] === undefined ? this.set.patienceMs : Number(numberValue(step["within"], this.scope));
+    const link = await this.until(
+      () => this.#links[this.#current === null ? 0 : this.#links.indexOf(this.#current) + 1],
+      () => new NotMet(`the client did not connect within ${ms} ms`),
+      ms,
+    );
+    this.#current = link;
+    await this.hear(link, { hello: typeof pattern === "object" ? pattern : {} }, step);
+  }
+
+  /** Behind a fence of the application alone, no further connection has come. */
+  async #noNext(): Promise<void> {
+    const next = this.#links[this.#current === null ? 0 : this.#links.indexOf(this.#current) + 1];
+    if (next) throw new NotMet("the client has opened another connection");
+  }
+
+  #store(act: Json): void {
+    const names = (Array.isArray(act["store"]) ? act["store"] : [act["store"]!]).map((name) =>
+      this.scope.text(String(name)),
+    );
+    const conversation = conversationOf(String(act["in"] ?? act["from"]), this.scope);
+    const sender = this.scope.user(String(act["from"]));
+    const field = fieldOf(typeOfKind("sendReq"), "body");
+    for (const name of names) {
+      const body =
+        act["body"] === undefined
+          ? Buffer.from(this.set.random.word(4 + this.set.random.below(28))).toString("base64")
+          : bytesValue(field, act["body"], this.scope);
+      const message =
+        this.scope.messages.get(name) ??
+        this.scope.remember(name, sender, {
+          contentType: String(act["contentType"] ?? "text/plain"),
+          body,
+          bodyCrc32: crcOf(body),
+          clientTimeMs: act["clientTimeMs"] === undefined ? String(this.set.clock.wall()) : String(act["clientTimeMs"]),
+        });
+      const entry = this.#log.append(conversation, {
+        senderId: message.sender,
+        clientMsgId: message.id,
+        ...message.content,
+      });
+      message.seq = String(entry["seq"]);
+      message.serverTimeMs = String(entry["serverTimeMs"]);
+    }
+    if (act["first"] !== undefined) {
+      const stored = this.#log.of(conversation);
+      stored.floor = numberValue(act["first"], this.scope);
+      stored.entries.forEach((entry, i) => (entry["seq"] = (stored.floor + BigInt(i)).toString()));
+      for (const name of names) {
+        const message = this.scope.message(name);
+        const entry = stored.entries.find((each) => (each["message"] as Json)["clientMsgId"] === message.id);
+        message.seq = String(entry!["seq"]);
+      }
+    }
+  }
+
+  /** Pushes an entry of the log; `damaged` turns a bit of its body, `entry` overrides its fields. */
+  #push(link: Link, act: Json): void {
+    const names = Array.isArray(act["push"]) ? act["push"] : [act["push"]!];
+    const frames = names.map((written) => {
+      const name = this.scope.text(String(written));
+      const { id } = this.scope.message(name);
+      const [stored, entry] = this.#find(id);
+      const pushSeq =
+        act["pushSeq"] === undefined
+          ? (this.#pushSeqs.get(link) ?? 0) + 1
+          : Number(numberValue(act["pushSeq"], this.scope));
+      this.#pushSeqs.set(link, pushSeq);
+      const sent =
+        act["damaged"] === true
+          ? damaged(entry)
+          : act["slot"] === undefined
+            ? entry
+            : withSlot(entry, act["slot"] as Json, this.scope);
+      return { push: { pushSeq, conversation: stored.conversation, entry: sent } };
+    });
+    link.tell(frames, act["alien"] === true ? ALIEN_FIELDS : null);
+  }
+
+  #find(id: string): [ReturnType<Log["of"]>, Json] {
+    for (const stored of this.#log.conversations.values()) {
+      const entry = stored.entries.find((each) => (each["message"] as Json | undefined)?.["clientMsgId"] === id);
+      if (entry) return [stored, entry];
+    }
+    throw new CaseError("a message that is pushed has to be stored first: peer: { store: … }");
+  }
+
+  /** Answers the last request of a kind that was heard, or a send by its name, as a sound server does. */
+  async #answerLast(link: Link, act: Json, step: Step): Promise<void> {
+    const what = this.scope.text(String(act["answer"]));
+    const isKind = BY_ITSELF.has(what);
+    const find = () =>
+      link.heard.findLast((heard) =>
+        isKind
+          ? heard.kind === what
+          : heard.kind === "sendReq" && heard.fields["clientMsgId"] === this.scope.messageId(what),
+      );
+    const heard = await this.until(find, () => new NotMet(`there was no ${what} to answer`));
+    heard.taken = true;
+    const frames = this.#answer(link, heard, (act["with"] ?? {}) as Json);
+    if (act["unsaid"] === true) return;
+    for (let i = 0; i < Number(act["times"] ?? 1); i++) {
+      link.tell(
+        act["damaged"] === true ? frames.map(damagedPage) : frames,
+        act["alien"] === true ? ALIEN_FIELDS : null,
+      );
+    }
+    void step;
+  }
+
+  async #refuse(link: Link, act: Json): Promise<void> {
+    const name = this.scope.text(String(act["refuse"]));
+    const id = this.scope.messageId(name);
+    const heard = await this.until(
+      () => link.heard.findLast(({ kind, fields }) => kind === "sendReq" && fields["clientMsgId"] === id),
+      () => new NotMet(`there was no SendReq of ${name} to refuse`),
+    );
+    heard.taken = true;
+    const { refuse: _refuse, ...refused } = act;
+    link.tell([
+      frameOf({ sendAck: { clientMsgId: name, conversation: heard.fields["conversation"]!, refused } }, this.scope),
+    ]);
+  }
+
+  async #closed(link: Link, step: Step): Promise<void> {
+    const ms = step["within"] === undefined ? this.set.patienceMs : Number(numberValue(step["within"], this.scope));
+    await this.until(
+      () => (link.closed === null ? undefined : true),
+      () => new NotMet(`the connection is still open after ${ms} ms`),
+      ms,
+    );
+    if (link.isEndedByUs) throw new CaseError("the case closed this connection itself");
+  }
+
+  async #cut(link: Link, how: "end" | "reset"): Promise<void> {
+    link.end(how);
+    await this.until(
+      () => (link.closed === null ? undefined : true),
+      () => new NotMet("the connection did not close"),
+    );
+  }
+
+  /** Ping and Pong, and a question to the application: what went before is through both. */
+  async #fence(ms = this.set.patienceMs): Promise<void> {
+    const link = this.#link();
+    const nonce = 1 + this.set.random.below(2 ** 31);
+    const [ping] = link.tell([{ ping: { nonce, pushSeq: this.#pushSeqs.get(link) ?? 0 } }]);
+    const pong = await this.until(
+      () => {
+        const found = link.heard.find(({ kind, fields }) => kind === "pong" && fields["nonce"] === nonce);
+        if (found) return found;
+        if (link.closed !== null) throw new NotMet(`the client closed the connection (${link.closed})`, [ping!.n]);
+        return undefined;
+      },
+      () => new NotMet(`a Ping had no Pong within ${ms} ms`, [ping!.n]),
+      ms,
+    );
+    pong.taken = true;
+    await this.#client.call(`fence-${this.set.random.word(4)}`).catch(() => {});
+  }
+}
+
+/** Field 9999 as a varint, and 9998 as bytes: what a later version may have added. */
+const ALIEN_FIELDS = Buffer.from("f8f00401f2f00403616263", "hex");
+
+/** An entry whose body has changed on the way, under the CRC that it was sent with. */
+function damaged(entry: Json): Json {
+  const message = entry["message"] as Json;
+  const body = Buffer.from(String(message["body"] ?? ""), "base64");
+  const other = body.length === 0 ? Buffer.from("?") : Buffer.from(body);
+  other[0]! ^= 1;
+  return { ...entry, message: { ...message, body: other.toString("base64") } };
+}
+
+function damagedPage(frame: Json): Json {
+  const [[kind, fields]] = Object.entries(frame) as [[string, Json]];
+  const entries = ((fields["entries"] ?? []) as Json[]).map((entry) => (entry["message"] ? damaged(entry) : entry));
+  return { [kind]: { ...fields, entries } };
+}
+
+/** An entry with another slot than its message: a tombstone, or one that nobody knows. */
+function withSlot(entry: Json, slot: Json, scope: import("../case/scope.js").Scope): Json {
+  const { message: _message, ...rest } = entry;
+  const type = typeOfKind("push").fields["entry"]!.resolve().resolvedType as import("protobufjs").Type;
+  return { ...rest, ...messageOf(type, slot, scope) };
+}
+
+function shortEvent(event: Json): string {
+  const { event: kind, body: _body, clientMsgId: _id, ...more } = event;
+  return `${String(kind)} ${JSON.stringify(more).slice(0, 100)}`;
+}
