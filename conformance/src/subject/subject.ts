@@ -23,6 +23,8 @@ export interface ServerSettings {
   readonly timers?: Readonly<Record<string, number>>;
   readonly dedupWindowMs?: number;
   readonly authDeadlineMs?: number;
+  /** How long a session lives at most after GoAway. */
+  readonly closeAfterMs?: number;
   /** Sends of one user that are taken in a second; 0 is any number. */
   readonly sendsPerSecond?: number;
   /** How many sends may come at once above that. */
@@ -41,7 +43,7 @@ export type ControlAct =
   | { readonly control: "addMember" | "removeMember"; readonly group: string; readonly user: string }
   | { readonly control: "kick"; readonly user: string; readonly device: string }
   | { readonly control: "revoke"; readonly user: string }
-  | { readonly control: "drain"; readonly reconnectWindowMs: number; readonly closeAfterMs: number }
+  | { readonly control: "drain"; readonly reconnectWindowMs: number }
   /** Makes every entry of a conversation up to `upTo` a tombstone, or drops it below the floor. */
   | {
       readonly control: "expire";

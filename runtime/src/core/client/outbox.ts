@@ -4,7 +4,7 @@
  * | in phase | input | goes to | effects | clause |
  * | --- | --- | --- | --- | --- |
  * | — | the application sends | storing | write id and content | SEND-1 |
- * | storing | durable | queued | none | SEND-1 |
+ * | storing | durable | queued | tell, the first time | SEND-1 |
  * | queued | session open, room in the window, the ones before it are on their way | sending | SendReq | SEND-18, ORDER-6 |
  * | queued, never transmitted | its turn | storing | note the time of the first transmission | SEND-12 |
  * | sending | SendAck accepted | settling | note seq and leave the outbox, one act | SEND-24 |
@@ -97,6 +97,8 @@ export type OutboxEffect =
 interface Send {
   stored: StoredSend;
   phase: "storing" | "queued" | "sending" | "asking" | "settling" | "given up";
+  /** The application has heard that it is queued. */
+  isTold: boolean;
   /** Transmissions, of this process. */
   attempts: number;
   /** Not before this. */
@@ -203,19 +205,16 @@ export class Outbox {
     const firstSentMs = this.#terms === null ? null : wallMs;
     const stored: StoredSend = { ...send, order: ++this.#order, firstSentMs, state: "open", code: 0 };
     this.#queue(stored.conversation).push(this.#add(stored, "storing"));
-    return [store([{ kind: "putSend", send: stored }], this.#note(key, "queued")), tell(stored, { state: "queued" })];
+    return [store([{ kind: "putSend", send: stored }], this.#note(key, "queued"))];
   }
 
   #resend(id: Uint8Array): readonly OutboxEffect[] {
     const send = this.#sends.get(idKey(id));
     if (send?.phase !== "given up") return NONE;
     send.stored = { ...send.stored, state: "open", code: 0, order: ++this.#order, firstSentMs: null };
-    Object.assign(send, { phase: "storing", attempts: 0, notBefore: 0, behind: null });
+    Object.assign(send, { phase: "storing", isTold: false, attempts: 0, notBefore: 0, behind: null });
     this.#queue(send.stored.conversation).push(send);
-    return [
-      store([{ kind: "putSend", send: send.stored }], this.#note(idKey(id), "queued")),
-      tell(send.stored, { state: "queued" }),
-    ];
+    return [store([{ kind: "putSend", send: send.stored }], this.#note(idKey(id), "queued"))];
   }
 
   #withdraw(id: Uint8Array): readonly OutboxEffect[] {
@@ -234,8 +233,11 @@ export class Outbox {
     if (!send) return NONE;
     switch (note.became) {
       case "queued":
-        if (send.phase === "storing") send.phase = "queued";
-        return this.#pump(at, wallMs);
+        if (send.phase !== "storing") return this.#pump(at, wallMs);
+        send.phase = "queued";
+        if (send.isTold) return this.#pump(at, wallMs);
+        send.isTold = true;
+        return [tell(send.stored, { state: "queued" }), ...this.#pump(at, wallMs)];
       case "sent":
         this.#sends.delete(note.id);
         return [tell(send.stored, { state: "sent", seq: note.seq, serverTimeMs: note.serverTimeMs })];
@@ -493,6 +495,7 @@ export class Outbox {
     const send: Send = {
       stored,
       phase,
+      isTold: phase !== "storing",
       attempts: 0,
       notBefore: 0,
       timeoutAt: 0,

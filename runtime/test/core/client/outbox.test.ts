@@ -122,15 +122,17 @@ const opened = (...numbers: number[]) => {
 };
 
 describe("taking a send", () => {
-  test("SEND-1: nothing is transmitted before id and content are durable", () => {
+  test("SEND-1: nothing is told or transmitted before id and content are durable", () => {
     const fixture = new Fixture();
     fixture.open();
     fixture.holds = true;
     const effects = fixture.send(1);
-    expect(kinds(effects)).toEqual(["store", "tell"]);
+    expect(kinds(effects)).toEqual(["store"]);
     expect(only(effects, "store")[0]!.changes).toMatchObject([{ kind: "putSend", send: { id: id(1), state: "open" } }]);
     expect(sent(fixture.tick(5000))).toEqual([]);
-    expect(sent(fixture.release())).toEqual(["1"]);
+    const released = fixture.release();
+    expect(kinds(released)).toEqual(["tell", "transmit", "tell"]);
+    expect(sent(released)).toEqual(["1"]);
   });
 
   test("SEND-2: every repeat has the same id and content", () => {
