@@ -48,12 +48,20 @@ class App {
   }
 
   static async start(server: RunningServer, user: string, more: Json = {}): Promise<App> {
+    const app = await App.launch();
+    await app.start(server, user, more);
+    return app;
+  }
+
+  static async launch(): Promise<App> {
+    return new App(kept(await clientByAdapter({ command: CLIENT }).launch()));
+  }
+
+  start(server: RunningServer, user: string, more: Json = {}): Promise<Json> {
     const data = emptyFolder();
     kept({ dispose: async () => removeFolder(data) });
-    const app = new App(kept(await clientByAdapter({ command: CLIENT }).launch()));
     const token = server.tokenOf(user);
-    await app.call("start", { url: server.urls.websocket!, device: `${user[0]}-1`, token, data, ...more });
-    return app;
+    return this.call("start", { url: server.urls.websocket!, device: `${user[0]}-1`, token, data, ...more });
   }
 
   async call(command: string, more: Json = {}): Promise<Json> {
@@ -238,8 +246,9 @@ describe("the reference server and client", () => {
     const server = await startServer({ timers: { tokenGraceMs: 1 } });
     const tokenUntil = async (expiresAtMs: number) =>
       (await server.control({ control: "token", user: ODD, expiresAtMs }))["token"]!;
-    const soon = await App.start(server, ODD, { token: await tokenUntil(Date.now() + 1500) });
-    const over = await App.start(server, ODD, { device: "z-2", token: await tokenUntil(Date.now() - 1) });
+    const [soon, over] = [await App.launch(), await App.launch()];
+    await soon.start(server, ODD, { token: await tokenUntil(Date.now() + 3000) });
+    await over.start(server, ODD, { device: "z-2", token: await tokenUntil(Date.now() - 2000) });
     await soon.event({ event: "connection", state: "open" });
     await soon.event({ event: "needToken" });
     await over.event({ event: "needToken" });
