@@ -337,6 +337,10 @@ const STORIES: Stories = {
       s.s(1, accepted(3, 3));
       s.s(1, accepted(4, 4));
       s.c(1, sendReq(5, { predecessor: id(1) }));
+      // Whoever asks about a send may have given it up.
+      const sends = [{ clientMsgId: id(1) }, { clientMsgId: id(5) }];
+      s.c(1, { querySend: { requestId: 1, conversation: { userId: "bob" }, sends } });
+      s.c(1, sendReq(6));
     },
     breaks: [
       broken("ORDER-6", (s) => (s.session(1, "ann-1"), [s.c(1, sendReq(1)), s.c(1, sendReq(2))])),

@@ -207,7 +207,7 @@ describe("invariants over any history", () => {
     expect(new Set(INVARIANTS.map(({ id }) => id)).size).toBe(INVARIANTS.length);
   });
 
-  test("a history of fifty thousand events takes seconds, with ids that meet and with ids that do not", () => {
+  test("a history of twenty thousand events takes seconds, with ids that meet and with ids that do not", () => {
     const event = (n: number, connection: number, fromServer: boolean, frame: object) => ({
       kind: "frame",
       from: fromServer ? "server" : "ann-1",
@@ -227,7 +227,7 @@ describe("invariants over any history", () => {
           welcome: { version: 1000, userId: "ann", epoch: "e", sessionId: "s", limits: LIMITS, timers: TIMERS },
         }),
       ];
-      while (events.length < 50_000) {
+      while (events.length < 20_000) {
         const n = events.length;
         const which = Math.floor(n / 8) % spread;
         const key = Buffer.alloc(16);
@@ -248,7 +248,7 @@ describe("invariants over any history", () => {
       }
       const before = performance.now();
       for (const invariant of INVARIANTS) invariant.judge(events as HistoryEvent[], CONTEXT);
-      expect(performance.now() - before, `spread ${spread}`).toBeLessThan(8000);
+      expect(performance.now() - before, `spread ${spread}`).toBeLessThan(6000);
     }
   }, 60_000);
 });

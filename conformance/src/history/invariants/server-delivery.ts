@@ -13,6 +13,8 @@ interface Slot {
   /** Its content with and without the body, as far as it was seen. */
   whole: string;
   bodiless: string;
+  /** The frame in which the content was first seen. */
+  shown: Item | null;
 }
 
 const isPair = (a: Item, b: Item): boolean =>
@@ -48,8 +50,10 @@ const oneTruthPerSeq = invariant(
         (known.whole && next.whole && known.whole !== next.whole) ||
         (known.bodiless && next.bodiless && known.bodiless !== next.bodiless)
       ) {
-        broken("PUSH-14", "two contents");
+        find.broken("PUSH-14", `seq ${seq}: two contents`, known.shown, next.item);
       }
+      if (next.whole && !known.whole) known.shown = next.shown;
+      known.shown ??= next.shown;
       known.who ||= next.who;
       known.whole ||= next.whole;
       known.bodiless ||= next.bodiless;
@@ -57,7 +61,14 @@ const oneTruthPerSeq = invariant(
     const who = (user: string, id: string) => `${shortId(id)} of ${user}`;
     for (const { user, conversation, id, accepts } of sends.values()) {
       for (const { item, epoch, seq, timeMs } of accepts) {
-        judge(keyOf(epoch, conversation, seq), seq, { item, timeMs, who: who(user, id), whole: "", bodiless: "" });
+        judge(keyOf(epoch, conversation, seq), seq, {
+          item,
+          timeMs,
+          who: who(user, id),
+          whole: "",
+          bodiless: "",
+          shown: null,
+        });
       }
     }
     for (const { item, conversation, entry, bodiless } of given) {
@@ -70,6 +81,7 @@ const oneTruthPerSeq = invariant(
         who: message ? who(textOf(message["senderId"]), textOf(message["clientMsgId"])) : "",
         whole: message && !bodiless ? JSON.stringify(body ?? "") : "",
         bodiless: message ? JSON.stringify(rest) : "",
+        shown: message ? item : null,
       });
     }
   },
