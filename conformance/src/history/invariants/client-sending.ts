@@ -275,6 +275,10 @@ const predecessors = invariant(
         if (item.kind !== "sendAck" || !open) for (const id of settledBy(item)) settle(link.device, id);
         continue;
       }
+      // A client asks about a send that it no longer repeats by itself: given up, as far as this can tell (SEND-12).
+      if (item.kind === "querySend") {
+        for (const asked of listOf(item.body["sends"])) settle(link.device, textOf(objectOf(asked)["clientMsgId"]));
+      }
       if (!isSend(item) || idOf(item) === "") continue;
       const id = idOf(item);
       const chain = chainOf(link, namedOf(item));

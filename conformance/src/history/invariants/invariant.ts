@@ -19,7 +19,7 @@ export interface Violation {
   readonly clause: string;
   /** One sentence: what was seen, with ids and seqs. */
   readonly observed: string;
-  /** The events that decide it, by their `n`; at most five. */
+  /** The events that decide it, by their `n`, in order; at most five. */
   readonly decisive: readonly number[];
 }
 
@@ -53,7 +53,7 @@ export class Findings {
   broken(clause: string, observed: string, ...decisive: (Item | { n: number } | null | undefined)[]): void {
     if (this.violations.length >= VIOLATIONS_MAX) return;
     const ns = decisive.flatMap((one) => (one ? ["event" in one ? one.event.n : one.n] : []));
-    this.violations.push({ clause, observed, decisive: [...new Set(ns)].slice(0, DECISIVE_MAX) });
+    this.violations.push({ clause, observed, decisive: [...new Set(ns)].sort((a, b) => a - b).slice(0, DECISIVE_MAX) });
   }
 
   /** Judges once: broken when `holds` is false. */

@@ -22,7 +22,11 @@ export interface Send {
   /** SendReqs that did not, beside them. */
   lost: number;
   readonly accepts: Accept[];
+  /** The highest seq of the acceptances. */
+  top: bigint;
   readonly refusals: Item[];
+  /** How many of the refusals say that nothing was done. */
+  notDone: number;
 }
 
 export interface Ledger {
@@ -41,12 +45,9 @@ export const logKey = (epoch: string, conversation: string): string => keyOf(epo
 /** The highest seq that a send can be at, as far as the history knows; null when its outcome is open. */
 export function outcomeOf({ sends, slots }: Ledger, key: string): bigint | null {
   const send = sends.get(key);
-  const slot = slots.get(key) ?? 0n;
-  if (!send || send.accepts.length > 0 || slot > 0n) {
-    return (send?.accepts ?? []).reduce((most, { seq }) => higher(most, seq), slot);
-  }
-  const notDone = send.refusals.filter(({ body }) => objectOf(body["refused"])["fate"] === "FATE_NOT_DONE");
-  return notDone.length >= send.transmissions.length ? 0n : null;
+  const seq = higher(send?.top ?? 0n, slots.get(key) ?? 0n);
+  if (seq > 0n || !send) return seq;
+  return send.notDone >= send.transmissions.length ? 0n : null;
 }
 
 const ledgers = new WeakMap<View, Ledger>();
@@ -61,7 +62,10 @@ export function ledgerOf(view: View): Ledger {
     const key = sendKey(user, conversation, id);
     let send = sends.get(key);
     if (!send)
-      sends.set(key, (send = { user, conversation, id, transmissions: [], lost: 0, accepts: [], refusals: [] }));
+      sends.set(
+        key,
+        (send = { user, conversation, id, transmissions: [], lost: 0, accepts: [], top: 0n, refusals: [], notDone: 0 }),
+      );
     return send;
   };
   const accept = (send: Send, item: Item, value: unknown, how: Accept["how"]) => {
@@ -75,6 +79,7 @@ export function ledgerOf(view: View): Ledger {
       how,
     };
     send.accepts.push(row);
+    send.top = higher(send.top, row.seq);
     if (row.seq === 1n && !row.duplicate) born.add(logKey(row.epoch, send.conversation));
   };
   for (const item of view.items) {
@@ -91,7 +96,10 @@ export function ledgerOf(view: View): Ledger {
         if (conversation === null) continue;
         const send = sendOf(link.user, conversation, textOf(body["clientMsgId"]));
         if ("accepted" in body) accept(send, item, body["accepted"], "sendAck");
-        else if ("refused" in body) send.refusals.push(item);
+        else if ("refused" in body) {
+          send.refusals.push(item);
+          if (objectOf(body["refused"])["fate"] === "FATE_NOT_DONE") send.notDone++;
+        }
       } else if (kind === "querySendResult") {
         const request = exchanges(link).of.get(item)?.request;
         const conversation = conversationOf(request?.body["conversation"], link.user);

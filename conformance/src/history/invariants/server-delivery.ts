@@ -13,6 +13,8 @@ interface Slot {
   /** Its content with and without the body, as far as it was seen. */
   whole: string;
   bodiless: string;
+  /** The frame in which the content was first seen. */
+  shown: Item | null;
 }
 
 const isPair = (a: Item, b: Item): boolean =>
@@ -48,8 +50,10 @@ const oneTruthPerSeq = invariant(
         (known.whole && next.whole && known.whole !== next.whole) ||
         (known.bodiless && next.bodiless && known.bodiless !== next.bodiless)
       ) {
-        broken("PUSH-14", "two contents");
+        find.broken("PUSH-14", `seq ${seq}: two contents`, known.shown, next.item);
       }
+      if (next.whole && !known.whole) known.shown = next.shown;
+      known.shown ??= next.shown;
       known.who ||= next.who;
       known.whole ||= next.whole;
       known.bodiless ||= next.bodiless;
@@ -57,7 +61,14 @@ const oneTruthPerSeq = invariant(
     const who = (user: string, id: string) => `${shortId(id)} of ${user}`;
     for (const { user, conversation, id, accepts } of sends.values()) {
       for (const { item, epoch, seq, timeMs } of accepts) {
-        judge(keyOf(epoch, conversation, seq), seq, { item, timeMs, who: who(user, id), whole: "", bodiless: "" });
+        judge(keyOf(epoch, conversation, seq), seq, {
+          item,
+          timeMs,
+          who: who(user, id),
+          whole: "",
+          bodiless: "",
+          shown: null,
+        });
       }
     }
     for (const { item, conversation, entry, bodiless } of given) {
@@ -70,6 +81,7 @@ const oneTruthPerSeq = invariant(
         who: message ? who(textOf(message["senderId"]), textOf(message["clientMsgId"])) : "",
         whole: message && !bodiless ? JSON.stringify(body ?? "") : "",
         bodiless: message ? JSON.stringify(rest) : "",
+        shown: message ? item : null,
       });
     }
   },
@@ -271,8 +283,8 @@ class Reach {
 const deviceKey = (link: Link, conversation: string): string =>
   keyOf(link.epoch, link.user, link.deviceId, conversation);
 
-/** Walks what the devices of a history were given and said, in order. */
-function walkReach(view: View, visit: (item: Item, reach: Reach) => void): void {
+/** Walks what the devices of a history were given and said, in order; with or without their own sends. */
+function walkReach(view: View, visit: (item: Item, reach: Reach) => void, own = true): void {
   const reach = new Reach();
   const ledger = ledgerOf(view);
   for (const item of view.items) {
@@ -283,7 +295,7 @@ function walkReach(view: View, visit: (item: Item, reach: Reach) => void): void 
       if (conversation === null || !item.arrived) continue;
       const key = deviceKey(link, conversation);
       if (kind === "pullOffline") reach.raise(key, bigOf(body["after"]));
-      if (kind !== "sendReq") continue;
+      if (kind !== "sendReq" || !own) continue;
       // A device's own entries move its cursor from their commit on, whether it hears of it or not (ACK-6).
       const seq = outcomeOf(ledger, sendKey(link.user, conversation, textOf(body["clientMsgId"])));
       if (seq === null) reach.blur(key);
@@ -367,30 +379,34 @@ const ackBehindOthers = invariant(
     }
     const noticed = new Map<string, bigint>();
     const notice = (key: string, upTo: bigint) => noticed.set(key, higher(noticed.get(key) ?? 0n, upTo));
-    walkReach(view, (item, reach) => {
-      const { link, body, kind } = item;
-      if (!item.fromServer || !item.sent || link.clientUnread || link.serverUnread) return;
-      if (kind === "syncPage") {
-        for (const state of listOf(body["conversations"]).map(objectOf)) {
-          const conversation = conversationOf(state["conversation"], link.user);
-          if (conversation !== null) notice(deviceKey(link, conversation), bigOf(state["head"]));
+    walkReach(
+      view,
+      (item, reach) => {
+        const { link, body, kind } = item;
+        if (!item.fromServer || !item.sent || link.clientUnread || link.serverUnread) return;
+        if (kind === "syncPage") {
+          for (const state of listOf(body["conversations"]).map(objectOf)) {
+            const conversation = conversationOf(state["conversation"], link.user);
+            if (conversation !== null) notice(deviceKey(link, conversation), bigOf(state["head"]));
+          }
+          return;
         }
-        return;
-      }
-      const conversation = conversationOf(body["conversation"], link.user);
-      if (conversation === null) return;
-      const key = deviceKey(link, conversation);
-      if (kind === "headNotify" || kind === "offlinePage") notice(key, bigOf(body["head"]));
-      const accepted = objectOf(body["accepted"]);
-      if (kind !== "sendAck" || !("accepted" in body) || accepted["duplicate"] === true) return;
-      const seq = bigOf(accepted["seq"]);
-      const before = senders.get(keyOf(link.epoch, conversation, seq - 1n));
-      if (seq < 2n || !before || before.link === link) return;
-      const told = higher(reach.upTo(key), noticed.get(key) ?? 0n);
-      const text = () =>
-        `connection ${link.id}: SendAck of seq ${seq}, and of what is in front of it the device knows up to ${told}`;
-      find.expect(told >= seq - 1n, "PUSH-11", text, before, item);
-    });
+        const conversation = conversationOf(body["conversation"], link.user);
+        if (conversation === null) return;
+        const key = deviceKey(link, conversation);
+        if (kind === "headNotify" || kind === "offlinePage") notice(key, bigOf(body["head"]));
+        const accepted = objectOf(body["accepted"]);
+        if (kind !== "sendAck" || !("accepted" in body) || accepted["duplicate"] === true) return;
+        const seq = bigOf(accepted["seq"]);
+        const before = senders.get(keyOf(link.epoch, conversation, seq - 1n));
+        if (seq < 2n || !before || deviceKey(before.link, "") === deviceKey(link, "")) return;
+        const told = higher(reach.upTo(key), noticed.get(key) ?? 0n);
+        const text = () =>
+          `connection ${link.id}: SendAck of seq ${seq}, and of what is in front of it the device knows up to ${told}`;
+        find.expect(told >= seq - 1n, "PUSH-11", text, before, item);
+      },
+      false,
+    );
   },
 );
 

@@ -216,7 +216,7 @@ const answersOnce = invariant(
       // Among bytes that nobody could read there may have been a request.
       if (link.clientUnread) continue;
       const { of, surplus } = exchanges(link);
-      find.judged += of.size;
+      find.judged += of.size + surplus.length;
       for (const item of surplus) {
         const id = numberOf(item.body["requestId"]);
         find.broken("ERR-9", `connection ${link.id}: ${item.kind} for request ${id}, which is not open`, item);
