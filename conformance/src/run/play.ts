@@ -216,7 +216,9 @@ export abstract class Play {
   protected async common(step: Step): Promise<boolean> {
     if (step["bind"] !== undefined) {
       for (const [name, written] of Object.entries(step["bind"] as Json)) {
-        this.scope.variables.set(name, this.scope.evaluate(String(written)));
+        const value =
+          typeof written === "object" ? numberValue(written, this.scope) : this.scope.evaluate(String(written));
+        this.scope.variables.set(this.scope.text(name), value);
       }
       return true;
     }
