@@ -71,7 +71,7 @@ const SELECTORS: Readonly<Record<string, readonly string[]>> = {
 };
 
 const isLiteral = (value: JsonValue | undefined): value is JsonValue =>
-  value !== undefined && (typeof value !== "object" || "userId" in value || "groupId" in value);
+  value !== undefined && (typeof value !== "object" || "userId" in value || "groupId" in value || "hex" in value);
 
 export abstract class Play {
   readonly checks = new Map<string, CheckResult>();
