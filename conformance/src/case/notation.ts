@@ -45,8 +45,20 @@ export function messageOf(type: protobuf.Type, written: JsonValue, scope: Scope)
   return json;
 }
 
+/** The conversation of a name, of `u${i}`, or of a variable that is bound to one or to a name. */
 export function conversationOf(name: string, scope: Scope): Json {
-  return name.startsWith("$") ? (scope.evaluate(name) as Json) : scope.conversation(name);
+  if (!name.startsWith("$") || name.startsWith("${")) return scope.conversation(scope.text(name));
+  const value = scope.evaluate(name);
+  return typeof value === "string" ? scope.conversation(value) : (value as Json);
+}
+
+/** Names of messages: a list, one, or `{series: m, from: 1, to: $n}`, which is m1, m2, and so on. */
+export function namesOf(written: JsonValue, scope: Scope): string[] {
+  if (Array.isArray(written)) return written.map((name) => scope.text(String(name)));
+  if (typeof written !== "object") return [scope.text(String(written))];
+  const { series, from = 1, to } = written;
+  const [first, last] = [numberValue(from, scope), numberValue(to!, scope)];
+  return Array.from({ length: Number(last - first) + 1 }, (_, i) => `${String(series)}${first + BigInt(i)}`);
 }
 
 export function fieldOf(type: protobuf.Type, name: string): protobuf.Field {
@@ -101,6 +113,9 @@ export function enumValue(type: protobuf.Enum, written: JsonValue): JsonValue {
 }
 
 export function numberValue(written: JsonValue, scope: Scope): bigint {
+  if (typeof written === "object" && !Array.isArray(written) && Array.isArray(written["least"])) {
+    return written["least"].map((each) => numberValue(each, scope)).reduce((a, b) => (b < a ? b : a));
+  }
   const value: Value = typeof written === "string" ? scope.evaluate(written) : (written as Value);
   if (typeof value === "bigint") return value;
   if (typeof value === "number" && Number.isSafeInteger(value)) return BigInt(value);

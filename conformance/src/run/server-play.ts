@@ -1,7 +1,16 @@
 /** A case for a server: the suite plays every device, on real connections. */
 import { RecordStream } from "../codec/codec.js";
 import type { Json, JsonValue, Step } from "../case/case.js";
-import { conversationOf, fieldValue, fieldOf, frameOf, messageOf, numberValue, typeOfKind } from "../case/notation.js";
+import {
+  conversationOf,
+  fieldValue,
+  fieldOf,
+  frameOf,
+  messageOf,
+  namesOf,
+  numberValue,
+  typeOfKind,
+} from "../case/notation.js";
 import { mismatches } from "../case/pattern.js";
 import { CaseError, type CaseMessage, crcOf } from "../case/scope.js";
 import type { ControlAct, RunningServer } from "../subject/subject.js";
@@ -104,14 +113,15 @@ export class ServerPlay extends Play {
     const link = device.open();
     if (act["tell"] !== undefined) return this.#tell(device, act);
     if (act["send"] !== undefined) return this.#send(device, act);
-    if (act["hear"] !== undefined) return void (await this.#hear(device, act["hear"] as Json, step));
+    if (act["hear"] !== undefined) return this.#hear(device, act, step);
     if (act["none"] !== undefined) return this.#none(device, act["none"] as Json);
-    if (act["count"] !== undefined) return this.#count(device, act["count"] as Json, act["is"]!);
+    if (act["count"] !== undefined) return this.#count(device, act);
     if (act["closed"] !== undefined) return this.#closed(device, step);
     if (act["alive"] !== undefined) return this.#fence(link);
     if (act["gets"] !== undefined) return this.#gets(device, act, step);
     if (act["log"] !== undefined) return this.#log(device, act);
     if (act["state"] !== undefined) return this.#state(device, act);
+    if (act["sync"] !== undefined) return this.#sync(device, act);
     if (act["stream"] !== undefined) {
       for (const chunk of vectorOf(this.scope.evaluate(String(act["stream"])) as string).chunks) {
         link.bytes(Buffer.from(chunk, "hex"));
@@ -247,18 +257,25 @@ export class ServerPlay extends Play {
         ...written,
       },
     };
-    for (let i = 0; i < Number(times); i++) device.open().tell([frame], alien === true ? ALIEN_FIELDS : null);
+    for (let i = 0; i < Number(numberValue(times, this.scope)); i++)
+      device.open().tell([frame], alien === true ? ALIEN_FIELDS : null);
   }
 
   #someBody(): string {
     return Buffer.from(this.set.random.word(4 + this.set.random.below(28))).toString("base64");
   }
 
-  async #hear(device: Device, pattern: Json, step: Step): Promise<void> {
+  async #hear(device: Device, act: Json, step: Step): Promise<void> {
+    const pattern = act["hear"] as Json;
     const link = device.open();
     const [[kind, fields = {}]] = Object.entries(pattern) as [[string, Json]];
     const heard = await this.hear(link, pattern, step, () => this.#instead(link, kind, fields)).catch(
       async (error: unknown) => {
+        if (act["unless"] !== undefined && error instanceof NotMet) {
+          const [other] = this.matching(link, act["unless"] as Json, true);
+          if (other)
+            throw new NotApplicable(`the server answered ${shortOf(other.fields)}, which leaves nothing to judge`);
+        }
         // PUSH-21: a server may notify where it could push, and then the case has nothing to judge.
         if (kind === "push" && error instanceof NotMet && this.untaken(link, "headNotify", conversationIn(fields))) {
           throw new NotApplicable("the server notified where it could have pushed, which PUSH-21 allows");
@@ -299,17 +316,28 @@ export class ServerPlay extends Play {
     if (found) throw new NotMet(`it came: ${found.kind} ${shortOf(found.fields)}`, [found.event.n]);
   }
 
-  async #count(device: Device, pattern: Json, is: JsonValue): Promise<void> {
+  async #count(device: Device, { count, is, atLeast, atMost, before, as }: Json): Promise<void> {
     const link = device.open();
     if (link.closed === null) await this.#fence(link);
-    const found = this.matching(link, pattern, true);
-    const expected = Number(numberValue(is, this.scope));
-    if (found.length !== expected) {
+    const [end] = before === undefined ? [] : this.matching(link, before as Json, true);
+    if (before !== undefined && !end) throw new NotMet(`there was none of ${JSON.stringify(before)}`);
+    const found = this.matching(link, count as Json, true).filter(({ event }) => !end || event.n < end.event.n);
+    const bound = (written: JsonValue | undefined) => written !== undefined && Number(numberValue(written, this.scope));
+    const wrong =
+      is !== undefined && found.length !== bound(is)
+        ? `and not ${bound(is)}`
+        : atLeast !== undefined && found.length < Number(bound(atLeast))
+          ? `and should be at least ${bound(atLeast)}`
+          : atMost !== undefined && found.length > Number(bound(atMost))
+            ? `and should be at most ${bound(atMost)}`
+            : undefined;
+    if (wrong !== undefined) {
       throw new NotMet(
-        `there were ${found.length} of them, and not ${expected}`,
+        `there were ${found.length} of them, ${wrong}`,
         found.map(({ event }) => event.n),
       );
     }
+    if (as !== undefined) this.scope.variables.set(this.scope.text(String(as)), BigInt(found.length));
   }
 
   async #closed(device: Device, step: Step): Promise<void> {
@@ -362,9 +390,7 @@ export class ServerPlay extends Play {
 
   /** Follows a conversation as a well-made device does, by pushes and by pulls, until it has the messages that are named. */
   async #gets(device: Device, act: Json, step: Step): Promise<void> {
-    const names = (Array.isArray(act["gets"]) ? act["gets"] : [act["gets"]!]).map((name) =>
-      this.scope.text(String(name)),
-    );
+    const names = namesOf(act["gets"]!, this.scope);
     const conversation = conversationOf(String(act["from"]), this.scope);
     const key = JSON.stringify(conversation);
     const link = device.open();
@@ -511,6 +537,34 @@ export class ServerPlay extends Play {
       if (page === "") break;
     }
     if (pattern["is"] !== "absent") throw new NotMet("the conversation is not in the sync", [decisive]);
+  }
+
+  /** A sync chain to its end, with what the case wants in each SyncReq. */
+  async #sync(device: Device, act: Json): Promise<void> {
+    const written = (act["sync"] === true ? {} : act["sync"]) as Json;
+    const fields = messageOf(typeOfKind("syncReq"), written, this.scope);
+    const conversations: Json[] = [];
+    for (;;) {
+      const requestId = this.#request(device);
+      device.open().tell([{ syncReq: { ...fields, requestId } }]);
+      const { fields: page, event } = await this.hear(device.open(), { syncPage: { requestId } }, {}, () =>
+        this.#instead(device.open(), "syncPage", { requestId }),
+      );
+      conversations.push(...((page["conversations"] ?? []) as Json[]));
+      const isLast = page["nextPage"] === undefined;
+      if (isLast !== (page["token"] !== undefined)) {
+        throw new NotMet("a SyncPage has either a next_page or a token", [event.n]);
+      }
+      if (!isLast) {
+        fields["page"] = page["nextPage"]!;
+        continue;
+      }
+      if (act["as"] !== undefined) this.scope.variables.set(this.scope.text(String(act["as"])), page["token"]!);
+      if (act["is"] === undefined) return;
+      const wrong = mismatches(typeOfKind("syncPage"), { conversations: act["is"] }, { conversations }, this.scope);
+      if (wrong.length > 0) throw new NotMet(`the chain: ${wrong.slice(0, 4).join("; ")}`, [event.n]);
+      return;
+    }
   }
 
   async #server(act: JsonValue): Promise<void> {
