@@ -33,7 +33,8 @@ export function messageOf(type: protobuf.Type, written: JsonValue, scope: Scope)
     throw new CaseError(`${JSON.stringify(written)} is no ${type.name}`);
   }
   const json: Json = {};
-  for (const [name, value] of Object.entries(written)) {
+  for (const [key, value] of Object.entries(written)) {
+    const name = scope.text(key);
     const field = fieldOf(type, name);
     json[name] =
       field.repeated && Array.isArray(value)
@@ -96,8 +97,8 @@ export function fieldValue(field: protobuf.Field, written: JsonValue, scope: Sco
   }
 }
 
-/** Text that is easier said than written: `{letters: 64}` or `{bytesOf: "ß", times: 32}`. */
-function textValue(written: Json, scope: Scope): string {
+/** Text that is easier said than written: `{letters: 64}` or `{repeat: "ß", times: 32}`. */
+export function textValue(written: Json, scope: Scope): string {
   if (written.letters !== undefined) return "x".repeat(Number(numberValue(written.letters, scope)));
   if (written.repeat !== undefined) return String(written.repeat).repeat(Number(numberValue(written.times!, scope)));
   throw new CaseError(`${JSON.stringify(written)} is no text: {letters: n} or {repeat: text, times: n}`);
@@ -113,8 +114,13 @@ export function enumValue(type: protobuf.Enum, written: JsonValue): JsonValue {
 }
 
 export function numberValue(written: JsonValue, scope: Scope): bigint {
-  if (typeof written === "object" && !Array.isArray(written) && Array.isArray(written["least"])) {
-    return written["least"].map((each) => numberValue(each, scope)).reduce((a, b) => (b < a ? b : a));
+  if (typeof written === "object" && !Array.isArray(written)) {
+    const { least, greatest } = written;
+    const list = (least ?? greatest) as JsonValue[] | undefined;
+    if (!Array.isArray(list))
+      throw new CaseError(`${JSON.stringify(written)} is no number: {least: […]}, {greatest: […]}`);
+    const numbers = list.map((each) => numberValue(each, scope));
+    return numbers.reduce((a, b) => ((least === undefined ? b > a : b < a) ? b : a));
   }
   const value: Value = typeof written === "string" ? scope.evaluate(written) : (written as Value);
   if (typeof value === "bigint") return value;

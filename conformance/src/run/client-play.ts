@@ -5,11 +5,21 @@ import { join } from "node:path";
 import { RecordStream } from "../codec/codec.js";
 import type { Json, JsonValue, Step } from "../case/case.js";
 import { eventMismatches } from "../case/event-pattern.js";
-import { bytesValue, conversationOf, fieldOf, frameOf, messageOf, numberValue, typeOfKind } from "../case/notation.js";
+import {
+  bytesValue,
+  conversationOf,
+  fieldOf,
+  frameOf,
+  messageOf,
+  namesOf,
+  numberValue,
+  textValue,
+  typeOfKind,
+} from "../case/notation.js";
 import { CaseError, crcOf } from "../case/scope.js";
 import { Log } from "../peer/log.js";
 import type { RunningClient } from "../subject/subject.js";
-import { listen, type Listener, type Transport } from "../wire/connection.js";
+import { listen, type Listener, type Take, type Transport } from "../wire/connection.js";
 import { type Heard, Link } from "./link.js";
 import { NotMet, Play, type PlaySetting } from "./play.js";
 import { vectorOf } from "./vectors.js";
@@ -75,6 +85,7 @@ export class ClientPlay extends Play {
   readonly #manual = new Set<string>();
   readonly #timers: Json;
   readonly #limits: Json;
+  readonly #deflate: boolean;
   readonly #pushSeqs = new Map<Link, number>();
   readonly #folder = mkdtempSync(join(tmpdir(), "imwire-client-"));
   readonly #name: string;
@@ -96,7 +107,8 @@ export class ClientPlay extends Play {
     this.#name = name;
     this.devices = new Map([[name, { user: set.scope.user(who.user), device: `${who.device}-${set.random.word(6)}` }]]);
     this.#log = new Log(set.scope.user(who.user), () => set.clock.wall());
-    const { timers, limits } = set.one.settings as { timers?: Json; limits?: Json };
+    const { timers, limits, deflate } = set.one.settings as { timers?: Json; limits?: Json; deflate?: boolean };
+    this.#deflate = deflate ?? false;
     this.#timers = { ...CLIENT_TIMERS, ...timers };
     this.#limits = { ...CLIENT_LIMITS, ...limits };
     this.#quiet = [
@@ -165,8 +177,9 @@ export class ClientPlay extends Play {
     }
   }
 
-  #address(name: string): Json {
-    const conversation = conversationOf(name, this.scope);
+  #address(name: JsonValue): Json {
+    if (typeof name === "object") return { user: textValue(name as Json, this.scope) };
+    const conversation = conversationOf(String(name), this.scope);
     return conversation["groupId"] !== undefined
       ? { group: conversation["groupId"] }
       : { user: conversation["userId"]! };
@@ -210,6 +223,7 @@ export class ClientPlay extends Play {
     if (act["hear"] !== undefined) return this.#hearEvent(act["hear"] as Json, step);
     if (act["none"] !== undefined) return this.#noEvent(act["none"] as Json);
     if (act["count"] !== undefined) return this.#countEvents(act["count"] as Json, act["is"]!);
+    if (act["logLacks"] !== undefined) return this.#logLacks(act["logLacks"] as string[]);
     throw new CaseError(`a client cannot do this: ${JSON.stringify(act)}`);
   }
 
@@ -231,17 +245,41 @@ export class ClientPlay extends Play {
       act["body"] === undefined
         ? Buffer.from(this.set.random.word(4 + this.set.random.below(28))).toString("base64")
         : bytesValue(field, act["body"], this.scope);
-    const contentType = String(act["contentType"] ?? "text/plain");
-    const answer = await this.#call("send", {
-      ref: name,
-      conversation: this.#address(String(act["to"])),
-      contentType,
-      body,
-    });
+    const type = act["contentType"] ?? "text/plain";
+    const contentType = typeof type === "object" ? textValue(type as Json, this.scope) : String(type);
+    const command = { ref: name, conversation: this.#address(act["to"]!), contentType, body };
+    if (act["refused"] === true) return this.#sendRefused(name, command);
+    const answer = await this.#call("send", command);
     const id = answer["clientMsgId"];
     if (typeof id !== "string") throw new NotMet("the answer to send has no clientMsgId");
     this.scope.nameMessage(name, id);
     this.scope.remember(name, this.#log.user, { contentType, body, bodyCrc32: crcOf(body), clientTimeMs: "0" });
+  }
+
+  /** The client does not take a send, or reports it as failed. */
+  async #sendRefused(name: string, command: Json): Promise<void> {
+    let id: JsonValue | undefined;
+    try {
+      id = (await this.#call("send", command))["clientMsgId"];
+    } catch (error) {
+      if (error instanceof NotMet) return;
+      throw error;
+    }
+    this.scope.nameMessage(name, String(id));
+    await this.until(
+      () => this.#events.find(({ event }) => event["clientMsgId"] === id && event["state"] === "failed"),
+      () => new NotMet(`the application was not told that ${name} is refused`),
+    );
+  }
+
+  async #logLacks(texts: readonly string[]): Promise<void> {
+    if (this.#current?.closed === null) await this.#fence();
+    const { log } = this.#client;
+    for (const text of texts) {
+      for (const [form, written] of formsOf(text)) {
+        if (log.includes(written)) throw new NotMet(`what the client's process wrote holds "${text}"${form}`);
+      }
+    }
   }
 
   async #history(act: Json): Promise<void> {
@@ -344,7 +382,7 @@ export class ClientPlay extends Play {
 
   async #open(port: number): Promise<void> {
     const transport: Transport = this.set.permutation.transport;
-    this.#listener = await listen(transport, port, (open) => {
+    const take: Take = (open, { request, extensions }) => {
       const link = new Link(
         { suite: "server", subject: this.#name, device: this.#name },
         new RecordStream(transport, FRAME_BYTES_MAX),
@@ -354,11 +392,13 @@ export class ClientPlay extends Play {
           this.changed();
         },
       );
+      link.upgrade = { request, extensions };
       link.wire = open(this.set.permutation.split, link.handlers);
       link.opened(transport);
       this.#links.push(link);
       this.changed();
-    });
+    };
+    this.#listener = await listen(transport, port, take, { deflate: this.#deflate });
   }
 
   readonly #seen = new WeakMap<Link, number>();
@@ -406,7 +446,11 @@ export class ClientPlay extends Play {
     if (!make) throw new CaseError(`a server has no answer to ${String(kind)}`);
     const [answer, made] = make();
     if (answer === "") return [];
-    return [{ [answer]: { ...made, ...messageOf(typeOfKind(answer), over, this.scope) } }];
+    const overrides = messageOf(typeOfKind(answer), over, this.scope);
+    for (const name of ["limits", "timers"]) {
+      if (overrides[name]) overrides[name] = { ...(made[name] as Json), ...(overrides[name] as Json) };
+    }
+    return [{ [answer]: { ...made, ...overrides } }];
   }
 
   #noteAccepted(ack: Json): Json {
@@ -426,7 +470,7 @@ export class ClientPlay extends Play {
     const limits = { ...this.#limits };
     if (typeof asked === "number" && asked < Number(limits["receiveWindow"])) limits["receiveWindow"] = asked;
     const settings = Object.fromEntries(
-      Object.entries(this.set.one.settings).filter(([name]) => name !== "timers" && name !== "limits"),
+      Object.entries(this.set.one.settings).filter(([name]) => !["timers", "limits", "deflate"].includes(name)),
     );
     return {
       version: VERSION,
@@ -455,6 +499,8 @@ export class ClientPlay extends Play {
     }
     if (act["next"] !== undefined) return this.#next(act["next"] as JsonValue, step);
     if (act["noNext"] !== undefined) return this.#noNext();
+    if (act["plain"] !== undefined) return this.#plain();
+    if (act["secret"] !== undefined) return this.#secret(this.scope.text(String(act["secret"])));
     if (act["listen"] !== undefined) {
       if (act["listen"] === true) return this.#open(this.#listener!.port);
       return this.#listener!.close();
@@ -491,6 +537,8 @@ export class ClientPlay extends Play {
       }
       return;
     }
+    if (act["order"] !== undefined) return this.#order(link, namesOf(act["order"]!, this.scope));
+    if (act["faultless"] !== undefined) return this.#faultless(link);
     if (act["answer"] !== undefined) return this.#answerLast(link, act, step);
     if (act["refuse"] !== undefined) return this.#refuse(link, act);
     if (act["push"] !== undefined) return this.#push(link, act);
@@ -501,6 +549,11 @@ export class ClientPlay extends Play {
     }
     if (act["tell"] !== undefined) {
       const written = Array.isArray(act["tell"]) ? (act["tell"] as Json[]) : [act["tell"] as Json];
+      if (act["frameBytes"] !== undefined) {
+        const bytes = Number(numberValue(act["frameBytes"], this.scope));
+        for (const each of written) link.tellFilled(frameOf(each, this.scope), bytes);
+        return;
+      }
       link.tell(
         written.map((each) => frameOf(each, this.scope)),
         act["alien"] === true ? ALIEN_FIELDS : null,
@@ -546,6 +599,64 @@ export class ClientPlay extends Play {
   async #noNext(): Promise<void> {
     const next = this.#links[this.#current === null ? 0 : this.#links.indexOf(this.#current) + 1];
     if (next) throw new NotMet("the client has opened another connection");
+  }
+
+  /** The next connection has no extension, or the client leaves it without a word. */
+  async #plain(): Promise<void> {
+    const before = this.#current === null ? -1 : this.#links.indexOf(this.#current);
+    const link = await this.until(
+      () => this.#links.slice(before + 1).find((each) => each.heard.length > 0 || each.closed !== null),
+      () => new NotMet("the client did not connect"),
+    );
+    this.#current = link;
+    const { extensions } = link.upgrade;
+    if (extensions !== "" && link.heard.length > 0) {
+      throw new NotMet(`the client speaks on a connection with the extension ${extensions}`);
+    }
+  }
+
+  /** A text stands in no upgrade, and in no frame but Hello and TokenRefresh. */
+  async #secret(text: string): Promise<void> {
+    if (this.#current?.closed === null) await this.#fence();
+    for (const link of this.#links) {
+      for (const [form, written] of formsOf(text)) {
+        if (link.upgrade.request.includes(written)) throw new NotMet(`the upgrade holds "${text}"${form}`);
+        for (const { kind, event } of link.heard) {
+          const isPlace = kind === "hello" || kind === "tokenRefresh";
+          if (!isPlace && Buffer.from(event.hex, "hex").includes(written)) {
+            throw new NotMet(`a ${String(kind)} holds "${text}"${form}`, [event.n]);
+          }
+        }
+      }
+    }
+  }
+
+  /** The SendReqs of these messages come, and those that come for the first time on this connection are in this order. */
+  async #order(link: Link, names: readonly string[]): Promise<void> {
+    const ids = names.map((name) => this.scope.messageId(name));
+    const firsts = () =>
+      link.heard.filter(
+        ({ kind, fields }, at) =>
+          kind === "sendReq" &&
+          ids.includes(String(fields["clientMsgId"])) &&
+          link.heard.findIndex((each) => each.fields["clientMsgId"] === fields["clientMsgId"]) === at,
+      );
+    const came = await this.until(
+      () => (firsts().length === ids.length ? firsts() : undefined),
+      () => new NotMet(`of ${ids.length} sends ${firsts().length} came`),
+    );
+    const wrong = came.findIndex(({ fields }, at) => fields["clientMsgId"] !== ids[at]);
+    if (wrong === -1) return;
+    const { fields, event } = came[wrong]!;
+    const name = this.scope.nameOfId(String(fields["clientMsgId"]));
+    throw new NotMet(`the SendReq of ${name} came in the place of ${names[wrong]}`, [event.n]);
+  }
+
+  /** Behind a fence, every frame of the connection is one that 1.0 knows, with fields that it knows, each of them once. */
+  async #faultless(link: Link): Promise<void> {
+    if (link.closed === null) await this.#fence();
+    if (link.fault) throw new NotMet(`bytes came that are no frame: ${link.fault.code}, ${link.fault.clause}`);
+    if (link.lapses.length > 0) throw new NotMet([...new Set(link.lapses)].slice(0, 3).join("; "));
   }
 
   #store(act: Json): void {
@@ -633,6 +744,9 @@ export class ClientPlay extends Play {
     heard.taken = true;
     const frames = this.#answer(link, heard, (act["with"] ?? {}) as Json);
     if (act["unsaid"] === true) return;
+    if (act["frameBytes"] !== undefined) {
+      return void link.tellFilled(frames[0]!, Number(numberValue(act["frameBytes"], this.scope)));
+    }
     for (let i = 0; i < Number(act["times"] ?? 1); i++) {
       link.tell(
         act["damaged"] === true ? frames.map(damagedPage) : frames,
@@ -718,6 +832,14 @@ function withSlot(entry: Json, slot: Json, scope: import("../case/scope.js").Sco
   const type = typeOfKind("push").fields["entry"]!.resolve().resolvedType as import("protobufjs").Type;
   return { ...rest, ...messageOf(type, slot, scope) };
 }
+
+/** Ways in which a text may be written that is to be nowhere. */
+const formsOf = (text: string): [string, string][] => [
+  ["", text],
+  [" in base64", Buffer.from(text).toString("base64").replace(/.?=*$/, "")],
+  [" in hex", Buffer.from(text).toString("hex")],
+  [" in a URL", encodeURIComponent(text)],
+];
 
 function shortEvent(event: Json): string {
   const { event: kind, body: _body, clientMsgId: _id, ...more } = event;

@@ -77,6 +77,8 @@ export abstract class Play {
   readonly checks = new Map<string, CheckResult>();
   /** When the step before ended, by the case's clock. */
   protected stepEndedAt = 0;
+  /** Moments that a case has named. */
+  readonly #marks = new Map<string, number>();
   readonly #watchers = new Set<() => void>();
   #stepCount = 0;
 
@@ -138,7 +140,10 @@ export abstract class Play {
       repeat["times"] !== undefined
         ? Array.from({ length: Number(numberValue(repeat["times"], this.scope)) }, (_, i) => BigInt(i + 1))
         : repeat["vectors"] !== undefined
-          ? vectorsOf(repeat["vectors"] as { file: string; clause?: string }, this.set.permutation.transport)
+          ? vectorsOf(
+              repeat["vectors"] as { file: string; clause?: string; outcomes?: number },
+              this.set.permutation.transport,
+            )
           : (repeat["over"] as JsonValue[]).map((value) => (typeof value === "number" ? BigInt(value) : String(value)));
     for (const value of values) {
       this.scope.variables.set(String(as), value);
@@ -220,6 +225,10 @@ export abstract class Play {
           typeof written === "object" ? numberValue(written, this.scope) : this.scope.evaluate(String(written));
         this.scope.variables.set(this.scope.text(name), value);
       }
+      return true;
+    }
+    if (step["mark"] !== undefined) {
+      this.#marks.set(String(step["mark"]), this.set.recorder.now());
       return true;
     }
     if (step["elapse"] !== undefined) {
@@ -315,11 +324,14 @@ export abstract class Play {
     throw new NotMet(`${kind}: ${wrong.slice(0, 4).join("; ")}`, question);
   }
 
-  /** How long a step may have taken, from the end of the one before. */
+  /** How long a step may have taken, from the end of the one before or from a moment that has a name. */
   #elapsed(at: number, step: Step): void {
     if (step["elapsed"] === undefined) return;
-    const { atLeast, atMost } = step["elapsed"] as Json;
-    const took = Math.round(at - this.stepEndedAt);
+    const { atLeast, atMost, since, as } = step["elapsed"] as Json;
+    const begun = since === undefined ? this.stepEndedAt : this.#marks.get(String(since));
+    if (begun === undefined) throw new CaseError(`elapsed: there is no mark "${String(since)}"`);
+    const took = Math.round(at - begun);
+    if (as !== undefined) this.scope.variables.set(this.scope.text(String(as)), BigInt(Math.max(0, took)));
     // A clock is read on both sides of a wire: a millisecond is nobody's fault.
     if (atLeast !== undefined && took + 2 < Number(numberValue(atLeast, this.scope))) {
       throw new NotMet(`it came after ${took} ms, and not before ${numberValue(atLeast, this.scope)} ms was allowed`);

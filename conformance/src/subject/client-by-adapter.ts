@@ -113,6 +113,10 @@ export class AdapterClient implements RunningClient {
     return () => this.#processListeners.delete(listener);
   }
 
+  get log(): string {
+    return this.#program.stderrLines(Infinity).join("\n");
+  }
+
   onEvent(listener: (event: Json) => void): () => void {
     this.#eventListeners.add(listener);
     return () => this.#eventListeners.delete(listener);

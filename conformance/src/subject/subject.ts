@@ -98,6 +98,8 @@ export interface RunningClient {
   readonly capabilities: ReadonlySet<string>;
   readonly died: string | null;
   onProcess(listener: (event: Extract<Observed, { kind: "process" }>) => void): () => void;
+  /** The last of what its process has written to stderr. */
+  readonly log: string;
   /** Every event of the adapter, in order. */
   onEvent(listener: (event: Json) => void): () => void;
   /** One command and its answer. Throws `Unsupported`, or an Error with the adapter's sentence. */
