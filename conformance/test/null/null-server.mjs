@@ -8,6 +8,10 @@ import { encodeRecord, RecordStream } from "../../dist/codec/codec.js";
 const kind = process.argv[2];
 const port = Number(process.argv[process.argv.indexOf("--port") + 1]);
 
+const TIMERS =
+  "heartbeatMs sendTimeoutMs sendRetryMsMin sendRetryMsBase sendRetryMsMax reconnectMsMin reconnectMsBase " +
+  "reconnectMsMax healthyMs ackDelayMsMax gapGraceMs auditMs stalledMs tokenGraceMs";
+
 /** Says yes to everything and keeps nothing. */
 function yes(send) {
   let seq = 0;
@@ -35,13 +39,7 @@ function yes(send) {
             ackBatchMax: 32,
           }).filter(([, value]) => value !== 0),
         ),
-        timers: Object.fromEntries(
-          [
-            ...["heartbeatMs", "sendTimeoutMs", "sendRetryMsMin", "sendRetryMsBase", "sendRetryMsMax"],
-            ...["reconnectMsMin", "reconnectMsBase", "reconnectMsMax", "healthyMs", "ackDelayMsMax", "gapGraceMs"],
-            ...["auditMs", "stalledMs", "tokenGraceMs"],
-          ].map((name) => [name, 1000]),
-        ),
+        timers: Object.fromEntries(TIMERS.split(" ").map((name) => [name, 1000])),
       },
     }),
     sendReq: ({ clientMsgId, conversation }) => ({

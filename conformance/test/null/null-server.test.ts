@@ -12,20 +12,29 @@ const folder = mkdtempSync(join(tmpdir(), "imwire-null-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 function judge(kind: string): Promise<{ result: Result; exit: number }> {
-  const command = `node test/null/null-server.mjs ${kind} --port {port}`;
+  const command = `node test/null/null-server.mjs ${kind} --port {port} --accounts {accounts}`;
   const suite = spawn(
     process.execPath,
     [
       join(root, "bin/imwire-conformance.mjs"),
-      ...["server", "--cmd", command, "--profile", "core", "--transport", "websocket", "--split", "whole"],
-      ...["--patience", "250", "--jobs", "48", "--seed", "1", "--json", "--quiet", "--report", join(folder, kind)],
+      ..."server --profile core --transport websocket --split whole --patience 250 --jobs 48 --seed 1 --json".split(
+        " ",
+      ),
+      ..."--quiet --cmd".split(" "),
+      command,
+      "--report",
+      join(folder, kind),
     ],
     { cwd: root, stdio: ["ignore", "pipe", "inherit"] },
   );
   let text = "";
   suite.stdout.on("data", (data: Buffer) => (text += data.toString()));
-  return new Promise((resolve) =>
-    suite.on("close", (code) => resolve({ result: JSON.parse(text) as Result, exit: code ?? -1 })),
+  return new Promise((resolve, reject) =>
+    suite.on("close", (code) =>
+      text === ""
+        ? reject(new Error(`no result, exit ${code}`))
+        : resolve({ result: JSON.parse(text) as Result, exit: code ?? -1 }),
+    ),
   );
 }
 
