@@ -40,10 +40,21 @@ export function messageOf(type: protobuf.Type, written: JsonValue, scope: Scope)
       field.repeated && Array.isArray(value)
         ? value.map((item) => fieldValue(field, item, scope))
         : field.repeated
-          ? (scope.evaluate(String(value)) as JsonValue[])
+          ? typeof value === "object"
+            ? copiesOf(field, value as Json, scope)
+            : (scope.evaluate(String(value)) as JsonValue[])
           : fieldValue(field, value, scope);
   }
   return json;
+}
+
+/** Items of a repeated field: `{times: 65, as: i, of: "f${i}"}`. */
+function copiesOf(field: protobuf.Field, { times, as, of }: Json, scope: Scope): JsonValue[] {
+  if (times === undefined || of === undefined) throw new CaseError("a list is [x, y] or {times: n, of: x}");
+  return Array.from({ length: Number(numberValue(times, scope)) }, (_, i) => {
+    if (as !== undefined) scope.variables.set(String(as), BigInt(i + 1));
+    return fieldValue(field, of, scope);
+  });
 }
 
 /** The conversation of a name, of `u${i}`, or of a variable that is bound to one or to a name. */

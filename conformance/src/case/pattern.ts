@@ -198,6 +198,12 @@ function operatorMismatches(
     }
     case "contains":
     case "lacks": {
+      if (field.type === "string" && !field.repeated) {
+        const part = String(fieldValue(field, value, scope));
+        return String(actual ?? "").includes(part) === (operator === "contains")
+          ? []
+          : [`${path} is ${shown(actual, scope)}, and should ${operator === "contains" ? "hold" : "not hold"} ${part}`];
+      }
       const found = ((actual ?? []) as JsonValue[]).some(
         (item) => itemMismatches(field, value, item, scope, path).length === 0,
       );

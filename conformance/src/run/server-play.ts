@@ -1,6 +1,6 @@
 /** A case for a server: the suite plays every device, on real connections. */
 import type protobuf from "protobufjs";
-import { RecordStream } from "../codec/codec.js";
+import { oddityIn, RecordStream } from "../codec/codec.js";
 import { fromJson } from "../codec/json.js";
 import type { Json, JsonValue, Step } from "../case/case.js";
 import {
@@ -17,9 +17,9 @@ import { mismatches } from "../case/pattern.js";
 import { CaseError, type CaseMessage, crcOf } from "../case/scope.js";
 import type { ControlAct, RunningServer } from "../subject/subject.js";
 import { dial, DialRefused, SUBPROTOCOL, type Transport } from "../wire/connection.js";
-import { type Heard, Link } from "./link.js";
+import { type Heard, Link, recordOf, unknownFields } from "./link.js";
 import { NotApplicable, NotMet, Play, type PlaySetting } from "./play.js";
-import { vectorOf } from "./vectors.js";
+import { chunksOf } from "./vectors.js";
 
 /** The largest frame that the suite takes from a server, bytes: what Welcome announces is judged by an invariant. */
 const FRAME_BYTES_MAX = 64 * 2 ** 20;
@@ -128,12 +128,20 @@ export class ServerPlay extends Play {
     if (act["state"] !== undefined) return this.#state(device, act);
     if (act["sync"] !== undefined) return this.#sync(device, act);
     if (act["stream"] !== undefined) {
-      for (const chunk of vectorOf(this.scope.evaluate(String(act["stream"])) as string).chunks) {
-        link.bytes(Buffer.from(chunk, "hex"));
-      }
+      const name = String(act["stream"]);
+      const vector = name.startsWith("$") ? String(this.scope.evaluate(name)) : name;
+      for (const chunk of chunksOf(vector, link.wire.transport)) link.bytes(chunk);
       return;
     }
-    if (act["bytes"] !== undefined) return link.bytes(Buffer.from(String(act["bytes"]).replaceAll(/\s/g, ""), "hex"));
+    if (act["record"] !== undefined) {
+      return link.bytes(recordOf(Number(numberValue(act["record"], this.scope)), hexBytes(act["message"] ?? "")));
+    }
+    if (act["bytes"] !== undefined) return link.bytes(hexBytes(act["bytes"]));
+    if (act["together"] !== undefined) return this.#together(device, act["together"] as Json[]);
+    if (act["first"] !== undefined) return this.#placed(link, act["first"] as Json, "first");
+    if (act["last"] !== undefined) return this.#placed(link, act["last"] as Json, "last");
+    if (act["answered"] !== undefined) return this.#answered(link, act["answered"]);
+    if (act["plain"] !== undefined) return this.#plain(link);
     if (act["text"] !== undefined) return link.text(String(act["text"]));
     if (act["cut"] !== undefined) return this.#leave(link, act["cut"] === "end" ? "end" : "reset");
     if (act["stall"] !== undefined) return link.stall();
@@ -226,9 +234,87 @@ export class ServerPlay extends Play {
       const [kind] = Object.keys(each);
       return kind === "hello" ? this.#hello(device, (each["hello"] ?? {}) as Json) : frameOf(each, this.scope);
     });
-    const alien = act["alien"] === true ? ALIEN_FIELDS : null;
-    device.open().tell(frames, alien);
+    device.open().tell(frames, this.#alien(act), this.#sized(act));
     if (act["flush"] === true) device.open().wire.flush();
+  }
+
+  /** Fields that the other side does not know. */
+  #alien({ alien }: Json): Uint8Array | null {
+    if (alien === undefined) return null;
+    if (alien === true) return unknownFields(true);
+    const fields = Object.entries(alien as Json).map(([number, value]): [string, string | bigint] => [
+      number,
+      typeof value === "number" ? BigInt(value) : this.scope.user(String(value)),
+    ]);
+    return unknownFields(Object.fromEntries(fields));
+  }
+
+  #sized({ sized }: Json): number | null {
+    return sized === undefined ? null : Number(numberValue(sized, this.scope));
+  }
+
+  /** Frames and bytes in one write, or in one message. */
+  #together(device: Device, acts: readonly Json[]): void {
+    device.open().together(() => {
+      for (const act of acts) {
+        if (act["tell"] !== undefined) this.#tell(device, act);
+        else if (act["send"] !== undefined) this.#send(device, act);
+        else if (act["bytes"] !== undefined) device.open().bytes(hexBytes(act["bytes"]));
+        else throw new CaseError(`together are tell, send and bytes: ${JSON.stringify(act)}`);
+      }
+    });
+  }
+
+  /** What stands at one end of all that came on a connection. */
+  async #placed(link: Link, pattern: Json, place: "first" | "last"): Promise<void> {
+    if (link.closed === null) await this.#fence(link);
+    const all = place === "first" ? link.heard : link.heard.toReversed();
+    const heard = all.find(({ kind }) => place === "first" || link.closed !== null || kind !== "pong");
+    const [[kind, fields = {}]] = Object.entries(pattern) as [[string, Json]];
+    if (!heard) throw new NotMet("nothing came");
+    if (heard.kind !== kind) {
+      throw new NotMet(`the ${place} frame is ${heard.kind ?? "none"}, and not ${kind}`, [heard.event.n]);
+    }
+    this.judge(heard, kind, fields, link);
+  }
+
+  /** Each of these requests has exactly one result or refusal. */
+  async #answered(link: Link, written: JsonValue): Promise<void> {
+    const ids = (Array.isArray(written) ? written : [written]).flatMap((each) => {
+      if (typeof each !== "object" || Array.isArray(each)) return [Number(numberValue(each, this.scope))];
+      const [from, to] = [Number(numberValue(each["from"]!, this.scope)), Number(numberValue(each["to"]!, this.scope))];
+      return Array.from({ length: to - from + 1 }, (_, i) => from + i);
+    });
+    const answers = (id: number) =>
+      link.heard.filter(({ kind, fields }) => ANSWERS.has(kind ?? "") && fields["requestId"] === id);
+    for (const id of ids) {
+      await this.until(
+        () => {
+          if (answers(id).length > 0) return true;
+          if (link.closed !== null) throw new NotMet(`the connection was closed without an answer to request ${id}`);
+          return undefined;
+        },
+        () => new NotMet(`request ${id} has no answer`),
+      );
+    }
+    await this.#fence(link);
+    for (const id of ids) {
+      const all = answers(id);
+      if (all.length !== 1) {
+        const events = all.map(({ event }) => event.n);
+        throw new NotMet(`request ${id} has ${all.length} answers`, events);
+      }
+      all[0]!.taken = true;
+    }
+  }
+
+  /** All that came is what a sender of version 1.0 writes. */
+  async #plain(link: Link): Promise<void> {
+    await this.#fence(link);
+    for (const { record, event } of link.heard) {
+      const oddity = oddityIn(record);
+      if (oddity !== null) throw new NotMet(`there came ${oddity}`, [event.n]);
+    }
   }
 
   /**
@@ -236,7 +322,7 @@ export class ServerPlay extends Play {
    * byte, unless the case says otherwise.
    */
   #send(device: Device, act: Json): void {
-    const { send, to, alien, times = 1, ...over } = act;
+    const { send, to, alien, sized, times = 1, ...over } = act;
     const name = this.scope.text(String(send));
     const type = typeOfKind("sendReq");
     const written = Object.fromEntries(
@@ -263,7 +349,7 @@ export class ServerPlay extends Play {
       },
     };
     for (let i = 0; i < Number(numberValue(times, this.scope)); i++)
-      device.open().tell([frame], alien === true ? ALIEN_FIELDS : null);
+      device.open().tell([frame], this.#alien({ alien: alien! }), this.#sized({ sized: sized! }));
   }
 
   #someBody(): string {
@@ -743,8 +829,10 @@ export class ServerPlay extends Play {
   }
 }
 
-/** Field 9999 as a varint, and 9998 as bytes: what a later version may have added. */
-const ALIEN_FIELDS = Buffer.from("f8f00401f2f00403616263", "hex");
+/** The kinds of frames that answer a request by its request_id. */
+const ANSWERS = new Set(["offlinePage", "historyPage", "syncPage", "querySendResult", "tokenRefreshed", "error"]);
+
+const hexBytes = (written: JsonValue): Uint8Array => Buffer.from(String(written).replaceAll(/\s/g, ""), "hex");
 
 const ENTRY = () => typeOfKind("push").fields["entry"]!.resolve().resolvedType as protobuf.Type;
 

@@ -71,7 +71,7 @@ export type SessionInput =
   /** The bytes are no frame. */
   | { readonly kind: "broken"; readonly at: Millis; readonly code: ErrorCode; readonly detail: string }
   /** Another core found a frame that ends the session. */
-  | { readonly kind: "violated"; readonly at: Millis; readonly code: ErrorCode }
+  | { readonly kind: "violated"; readonly at: Millis; readonly code: ErrorCode; readonly frameKind: number }
   /** The session is to end by plan. */
   | { readonly kind: "leave"; readonly at: Millis; readonly code: ErrorCode; readonly reconnectWindowMs?: number }
   /** A frame has been sent to the client. */
@@ -304,7 +304,7 @@ export class Session {
         phase.liveness.step({ kind: "heard", at: input.at });
         return NONE;
       case "violated":
-        return this.#fail(errorFrame(input.code));
+        return this.#fail(errorFrame(input.code, { frameKind: input.frameKind }));
       case "leave":
         return this.#farewell(input);
       case "deadline":
