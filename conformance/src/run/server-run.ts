@@ -119,6 +119,8 @@ export class ServerRun {
               const finished = await this.#play(unit, server);
               if (server.died !== null && width > 1) affected.push(unit);
               else this.#options.onFinish(finished);
+              // Who ended early may have left it killed, paused or without its store: the next case gets a new one.
+              if (unit.one.isAlone && finished.played.word !== "pass") return;
             }
           };
           await Promise.all(Array.from({ length: width }, worker));
