@@ -544,7 +544,7 @@ export class ServerPlay extends Play {
     let at = numberValue(before ?? after ?? 0, this.scope);
     let range: Json | undefined;
     let decisive = 0;
-    for (;;) {
+    for (let isFirst = true; ; isFirst = false) {
       const requestId = this.#request(device);
       const where = { [isBackwards ? "before" : "after"]: at.toString() };
       link.tell([{ [question]: { requestId, conversation, ...request, ...where } }]);
@@ -555,7 +555,8 @@ export class ServerPlay extends Play {
       const items = (page.fields["entries"] ?? []) as Json[];
       const wrong = [
         ...this.#excess(items, request, this.scope.variables.get(device.name) as Json),
-        ...(isBackwards ? backwards(page.fields, at) : forwards(page.fields, at)),
+        // What the first page of a history ends with depends on the head: its entries say.
+        ...(isBackwards ? backwards(page.fields, isFirst ? 0n : at) : forwards(page.fields, at)),
       ];
       if (wrong.length > 0) throw new NotMet(`the page for ${JSON.stringify(where)}: ${wrong.join("; ")}`, [decisive]);
       range = (page.fields["skipped"] as Json | undefined) ?? range;
