@@ -139,7 +139,7 @@ export function bytesValue(field: protobuf.Field, written: JsonValue, scope: Sco
 /** Bytes that are easier said than written: `{hex: …}`, `{size: n}`, `{flip: $token}` (with its last bit turned). */
 function writtenBytes(written: JsonValue, scope: Scope): Uint8Array {
   const { hex, size, flip } = (written ?? {}) as Json;
-  if (typeof hex === "string") return Buffer.from(hex.replaceAll(" ", ""), "hex");
+  if (typeof hex === "string") return Buffer.from(scope.text(hex).replaceAll(" ", ""), "hex");
   if (size !== undefined) return scope.random.bytes(Number(numberValue(size, scope)));
   if (typeof flip === "string") {
     const bytes = Buffer.from(scope.evaluate(flip) as string, "base64");

@@ -127,6 +127,10 @@ function itemMismatches(
   scope: Scope,
   path: string,
 ): string[] {
+  if (isOperators(pattern) && pattern["oneOf"] !== undefined) {
+    const all = (pattern["oneOf"] as JsonValue[]).map((each) => itemMismatches(field, each, actual, scope, path));
+    return all.some((wrong) => wrong.length === 0) ? [] : all.flat();
+  }
   if (field.resolvedType instanceof protobuf.Type) {
     return mismatches(field.resolvedType, pattern, actual as Json, scope, path);
   }

@@ -71,7 +71,7 @@ const SELECTORS: Readonly<Record<string, readonly string[]>> = {
 };
 
 const isLiteral = (value: JsonValue | undefined): value is JsonValue =>
-  value !== undefined && (typeof value !== "object" || "userId" in value || "groupId" in value);
+  value !== undefined && (typeof value !== "object" || "userId" in value || "groupId" in value || "hex" in value);
 
 export abstract class Play {
   readonly checks = new Map<string, CheckResult>();
@@ -216,7 +216,9 @@ export abstract class Play {
   protected async common(step: Step): Promise<boolean> {
     if (step["bind"] !== undefined) {
       for (const [name, written] of Object.entries(step["bind"] as Json)) {
-        this.scope.variables.set(name, this.scope.evaluate(String(written)));
+        const value =
+          typeof written === "object" ? numberValue(written, this.scope) : this.scope.evaluate(String(written));
+        this.scope.variables.set(this.scope.text(name), value);
       }
       return true;
     }
