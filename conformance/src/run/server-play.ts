@@ -133,7 +133,9 @@ export class ServerPlay extends Play {
       }
       return;
     }
-    if (act["bytes"] !== undefined) return link.bytes(Buffer.from(String(act["bytes"]).replaceAll(/\s/g, ""), "hex"));
+    if (act["bytes"] !== undefined) {
+      return link.bytes(Buffer.from(this.scope.text(String(act["bytes"])).replaceAll(/\s/g, ""), "hex"));
+    }
     if (act["text"] !== undefined) return link.text(String(act["text"]));
     if (act["cut"] !== undefined) return this.#leave(link, act["cut"] === "end" ? "end" : "reset");
     if (act["stall"] !== undefined) return link.stall();
