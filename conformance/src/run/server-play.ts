@@ -136,7 +136,7 @@ export class ServerPlay extends Play {
     if (act["record"] !== undefined) {
       return link.bytes(recordOf(Number(numberValue(act["record"], this.scope)), hexBytes(act["message"] ?? "")));
     }
-    if (act["bytes"] !== undefined) return link.bytes(hexBytes(act["bytes"]));
+    if (act["bytes"] !== undefined) return link.bytes(hexBytes(this.scope.text(String(act["bytes"]))));
     if (act["together"] !== undefined) return this.#together(device, act["together"] as Json[]);
     if (act["first"] !== undefined) return this.#placed(link, act["first"] as Json, "first");
     if (act["last"] !== undefined) return this.#placed(link, act["last"] as Json, "last");
@@ -630,7 +630,7 @@ export class ServerPlay extends Play {
     let at = numberValue(before ?? after ?? 0, this.scope);
     let range: Json | undefined;
     let decisive = 0;
-    for (;;) {
+    for (let isFirst = true; ; isFirst = false) {
       const requestId = this.#request(device);
       const where = { [isBackwards ? "before" : "after"]: at.toString() };
       link.tell([{ [question]: { requestId, conversation, ...request, ...where } }]);
@@ -641,7 +641,8 @@ export class ServerPlay extends Play {
       const items = (page.fields["entries"] ?? []) as Json[];
       const wrong = [
         ...this.#excess(items, request, this.scope.variables.get(device.name) as Json),
-        ...(isBackwards ? backwards(page.fields, at) : forwards(page.fields, at)),
+        // What the first page of a history ends with depends on the head: its entries say.
+        ...(isBackwards ? backwards(page.fields, isFirst ? 0n : at) : forwards(page.fields, at)),
       ];
       if (wrong.length > 0) throw new NotMet(`the page for ${JSON.stringify(where)}: ${wrong.join("; ")}`, [decisive]);
       range = (page.fields["skipped"] as Json | undefined) ?? range;

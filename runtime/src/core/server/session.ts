@@ -76,7 +76,7 @@ export type SessionInput =
   | { readonly kind: "leave"; readonly at: Millis; readonly code: ErrorCode; readonly reconnectWindowMs?: number }
   /** A frame has been sent to the client. */
   | { readonly kind: "sent"; readonly at: Millis }
-  /** Bytes went out although none came in: the reader is slow and not dead. */
+  /** Bytes went out, or came of a frame that is not whole yet: the other side is slow and not dead. Clause BEAT-1. */
   | { readonly kind: "progress"; readonly at: Millis }
   /** Nothing that was taken in waits for an answer any more. */
   | { readonly kind: "settled" }
