@@ -21,7 +21,7 @@ import { Log } from "../peer/log.js";
 import type { RunningClient } from "../subject/subject.js";
 import { listen, type Listener, type Take, type Transport } from "../wire/connection.js";
 import { type Heard, Link } from "./link.js";
-import { NotMet, Play, type PlaySetting } from "./play.js";
+import { NotApplicable, NotMet, Play, type PlaySetting } from "./play.js";
 import { vectorOf } from "./vectors.js";
 
 /** The largest frame that the suite takes from a client, bytes. */
@@ -249,6 +249,7 @@ export class ClientPlay extends Play {
     const contentType = typeof type === "object" ? textValue(type as Json, this.scope) : String(type);
     const command = { ref: name, conversation: this.#address(act["to"]!), contentType, body };
     if (act["refused"] === true) return this.#sendRefused(name, command);
+    if (act["unanswered"] === true) return void this.#call("send", command).catch(() => {});
     const answer = await this.#call("send", command);
     const id = answer["clientMsgId"];
     if (typeof id !== "string") throw new NotMet("the answer to send has no clientMsgId");
@@ -516,7 +517,7 @@ export class ClientPlay extends Play {
     }
     const link = this.#link();
     if (act["hear"] !== undefined) {
-      await this.hear(link, act["hear"] as Json, step);
+      await this.hear(link, act["hear"] as Json, step, () => this.#unless(link, act["unless"] as Json | undefined));
       return;
     }
     if (act["none"] !== undefined) {
@@ -574,6 +575,13 @@ export class ClientPlay extends Play {
     if (act["stall"] !== undefined) return link.stall();
     if (act["resume"] !== undefined) return link.resume();
     throw new CaseError(`the suite's server cannot do this: ${JSON.stringify(act)}`);
+  }
+
+  /** A lawful client that leaves the case nothing to judge. */
+  #unless(link: Link, pattern: Json | undefined): undefined {
+    if (pattern && this.matching(link, pattern, false).length > 0) {
+      throw new NotApplicable(`the client sends ${Object.keys(pattern)[0]} first, which it may`);
+    }
   }
 
   #take(kinds: readonly string[]): void {
@@ -663,8 +671,9 @@ export class ClientPlay extends Play {
     const names = (Array.isArray(act["store"]) ? act["store"] : [act["store"]!]).map((name) =>
       this.scope.text(String(name)),
     );
-    const conversation = conversationOf(String(act["in"] ?? act["from"]), this.scope);
-    const sender = this.scope.user(String(act["from"]));
+    const from = this.scope.text(String(act["from"]));
+    const conversation = conversationOf(String(act["in"] ?? from), this.scope);
+    const sender = this.scope.user(from);
     const field = fieldOf(typeOfKind("sendReq"), "body");
     for (const name of names) {
       const body =
@@ -685,6 +694,8 @@ export class ClientPlay extends Play {
         ...message.content,
       });
       message.seq = String(entry["seq"]);
+      if (act["serverTimeMs"] !== undefined)
+        entry["serverTimeMs"] = numberValue(act["serverTimeMs"], this.scope).toString();
       message.serverTimeMs = String(entry["serverTimeMs"]);
     }
     if (act["first"] !== undefined) {
