@@ -84,7 +84,9 @@ export function fieldOf(type: protobuf.Type, name: string): protobuf.Field {
 export function fieldValue(field: protobuf.Field, written: JsonValue, scope: Scope): JsonValue {
   const { resolvedType } = field;
   if (resolvedType instanceof protobuf.Type) return messageOf(resolvedType, written, scope);
-  if (resolvedType instanceof protobuf.Enum) return enumValue(resolvedType, written);
+  if (resolvedType instanceof protobuf.Enum) {
+    return enumValue(resolvedType, typeof written === "string" ? scope.named(written) : written);
+  }
   switch (field.type) {
     case "uint64":
       return numberValue(written, scope).toString();
@@ -153,14 +155,18 @@ export function bytesValue(field: protobuf.Field, written: JsonValue, scope: Sco
   return Buffer.from(writtenBytes(written, scope)).toString("base64");
 }
 
-/** Bytes that are easier said than written: `{hex: …}`, `{size: n}`, `{flip: $token}` (with its last bit turned). */
+/**
+ * Bytes that are easier said than written: `{hex: …}`, `{size: n}`, `{flip: $token}` (with its last bit turned, or `bit: n`
+ * of its `byte: n`).
+ */
 function writtenBytes(written: JsonValue, scope: Scope): Uint8Array {
-  const { hex, size, flip } = (written ?? {}) as Json;
+  const { hex, size, flip, byte, bit = 0 } = (written ?? {}) as Json;
   if (typeof hex === "string") return Buffer.from(scope.text(hex).replaceAll(" ", ""), "hex");
   if (size !== undefined) return scope.random.bytes(Number(numberValue(size, scope)));
   if (typeof flip === "string") {
     const bytes = Buffer.from(scope.evaluate(flip) as string, "base64");
-    bytes[bytes.length - 1]! ^= 1;
+    const at = byte === undefined ? bytes.length - 1 : Number(numberValue(byte, scope));
+    bytes[at]! ^= 1 << Number(numberValue(bit, scope));
     return bytes;
   }
   throw new CaseError(`${JSON.stringify(written)} says no bytes: {hex: …}, {size: n} or {flip: $name}`);

@@ -92,6 +92,11 @@ export class Scope {
     return null;
   }
 
+  /** A name that may stand in a variable: `$code`. */
+  named(text: string): string {
+    return text.startsWith("$") && !text.startsWith("${") ? String(this.evaluate(text)) : this.text(text);
+  }
+
   /** Replaces `${expression}` in a name or text. */
   text(text: string): string {
     return text.replaceAll(/\$\{([^}]*)\}/g, (_, inner: string) => String(this.evaluate(`$${inner.trim()}`)));

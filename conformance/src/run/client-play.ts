@@ -21,7 +21,7 @@ import { Log } from "../peer/log.js";
 import type { RunningClient } from "../subject/subject.js";
 import { listen, type Listener, type Take, type Transport } from "../wire/connection.js";
 import { type Heard, Link } from "./link.js";
-import { NotMet, Play, type PlaySetting } from "./play.js";
+import { NotApplicable, NotMet, Play, type PlaySetting } from "./play.js";
 import { vectorOf } from "./vectors.js";
 
 /** The largest frame that the suite takes from a client, bytes. */
@@ -252,6 +252,7 @@ export class ClientPlay extends Play {
     const contentType = typeof type === "object" ? textValue(type as Json, this.scope) : String(type);
     const command = { ref: name, conversation: this.#address(act["to"]!), contentType, body };
     if (act["refused"] === true) return this.#sendRefused(name, command);
+    if (act["unanswered"] === true) return void this.#call("send", command).catch(() => {});
     const answer = await this.#call("send", command);
     const id = answer["clientMsgId"];
     if (typeof id !== "string") throw new NotMet("the answer to send has no clientMsgId");
@@ -553,7 +554,7 @@ export class ClientPlay extends Play {
     }
     const link = this.#link();
     if (act["hear"] !== undefined) {
-      await this.hear(link, act["hear"] as Json, step);
+      await this.hear(link, act["hear"] as Json, step, () => this.#unless(link, act["unless"] as Json | undefined));
       return;
     }
     if (act["sees"] !== undefined) return this.#sees(link, act["sees"] as Json, step);
@@ -593,10 +594,12 @@ export class ClientPlay extends Play {
       );
       return;
     }
-    if (act["bytes"] !== undefined) return link.bytes(Buffer.from(String(act["bytes"]).replaceAll(/\s/g, ""), "hex"));
+    if (act["bytes"] !== undefined)
+      return link.bytes(Buffer.from(this.scope.text(String(act["bytes"])).replaceAll(/\s/g, ""), "hex"));
     if (act["stream"] !== undefined) {
       for (const chunk of vectorOf(this.scope.evaluate(String(act["stream"])) as string).chunks) {
-        link.bytes(Buffer.from(chunk, "hex"));
+        // A client leaves a server that names pushes which never came: the Pings of the vectors name none here.
+        link.bytes(Buffer.from(chunk.replaceAll("0a074205080710ac02", "0a0742050807108000"), "hex"));
       }
       return;
     }
@@ -607,6 +610,13 @@ export class ClientPlay extends Play {
     if (act["stall"] !== undefined) return link.stall();
     if (act["resume"] !== undefined) return link.resume();
     throw new CaseError(`the suite's server cannot do this: ${JSON.stringify(act)}`);
+  }
+
+  /** A lawful client that leaves the case nothing to judge. */
+  #unless(link: Link, pattern: Json | undefined): undefined {
+    if (pattern && this.matching(link, pattern, false).length > 0) {
+      throw new NotApplicable(`the client sends ${Object.keys(pattern)[0]} first, which it may`);
+    }
   }
 
   #take(kinds: readonly string[]): void {
@@ -725,8 +735,9 @@ export class ClientPlay extends Play {
     const names = (Array.isArray(act["store"]) ? act["store"] : [act["store"]!]).map((name) =>
       this.scope.text(String(name)),
     );
-    const conversation = conversationOf(String(act["in"] ?? act["from"]), this.scope);
-    const sender = this.scope.user(String(act["from"]));
+    const from = this.scope.text(String(act["from"]));
+    const conversation = conversationOf(String(act["in"] ?? from), this.scope);
+    const sender = this.scope.user(from);
     const field = fieldOf(typeOfKind("sendReq"), "body");
     for (const name of names) {
       const body =
@@ -748,6 +759,8 @@ export class ClientPlay extends Play {
       });
       if (act["serverTimeMs"] !== undefined) entry["serverTimeMs"] = String(act["serverTimeMs"]);
       message.seq = String(entry["seq"]);
+      if (act["serverTimeMs"] !== undefined)
+        entry["serverTimeMs"] = numberValue(act["serverTimeMs"], this.scope).toString();
       message.serverTimeMs = String(entry["serverTimeMs"]);
     }
     if (act["first"] !== undefined) {
