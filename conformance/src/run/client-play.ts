@@ -302,8 +302,16 @@ export class ClientPlay extends Play {
   async #hearEvent(pattern: Json, step: Step): Promise<void> {
     const [[kind, fields]] = Object.entries(pattern) as [[string, JsonValue]];
     const ms = step["within"] === undefined ? this.set.patienceMs : Number(numberValue(step["within"], this.scope));
+    let looked = 0;
     const found = await this.until(
-      () => this.#events.find((each) => !each.taken && this.#isChosen(pattern, each.event)),
+      () => {
+        // What did not fit once does not fit later.
+        while (looked < this.#events.length) {
+          const each = this.#events[looked++]!;
+          if (!each.taken && this.#isChosen(pattern, each.event)) return each;
+        }
+        return undefined;
+      },
       () => {
         const last = this.#events.slice(-3).map(({ event }) => shortEvent(event));
         return new NotMet(
