@@ -117,6 +117,17 @@ export class ClientPlay extends Play {
     }
   }
 
+  /** A client may be late and never early: its waits are measured from before the first frame of a step, or its cut. */
+  protected override actedAt(from: number): number | undefined {
+    const events = this.set.recorder.events;
+    for (let at = from; at < events.length; at++) {
+      const event = events[at]!;
+      if (event.kind === "frame" && event.from === "server") return event.at;
+      if (event.kind === "connection" && event.what === "cut") return event.at;
+    }
+    return undefined;
+  }
+
   protected override died(): string | null {
     return this.#client.died;
   }
