@@ -46,7 +46,9 @@ export function messageOf(type: protobuf.Type, written: JsonValue, scope: Scope)
 }
 
 export function conversationOf(name: string, scope: Scope): Json {
-  return name.startsWith("$") ? (scope.evaluate(name) as Json) : scope.conversation(name);
+  return name.startsWith("$") && !name.startsWith("${")
+    ? (scope.evaluate(name) as Json)
+    : scope.conversation(scope.text(name));
 }
 
 export function fieldOf(type: protobuf.Type, name: string): protobuf.Field {

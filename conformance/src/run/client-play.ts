@@ -414,6 +414,7 @@ export class ClientPlay extends Play {
   }
 
   readonly #seen = new WeakMap<Link, number>();
+  readonly #answered = new WeakSet<Heard>();
 
   /** Answers what has come since, as far as no case took it over. */
   #served(link: Link): void {
@@ -439,7 +440,9 @@ export class ClientPlay extends Play {
   }
 
   /** What a sound server answers to a frame, with what a case wants otherwise. */
-  #answer(link: Link, { kind, fields }: Heard, over: Json): Json[] {
+  #answer(link: Link, heard: Heard, over: Json): Json[] {
+    const { kind, fields } = heard;
+    this.#answered.add(heard);
     const entriesMax = Number(this.#limits["pageEntriesMax"]);
     const answers: Record<string, () => [string, Json]> = {
       hello: () => ["welcome", this.#welcome(fields)],
@@ -530,6 +533,7 @@ export class ClientPlay extends Play {
       return;
     }
     if (act["sees"] !== undefined) return this.#sees(link, act["sees"] as Json, step);
+    if (act["distinct"] !== undefined) return this.#distinct(link, act["distinct"] as string[]);
     if (act["doubt"] !== undefined) return this.#doubt(link, step);
     if (act["none"] !== undefined) {
       await this.#fenceIfOpen(link);
@@ -599,6 +603,25 @@ export class ClientPlay extends Play {
     found.taken = true;
   }
 
+  /** Behind a fence, requests of these kinds that have no answer yet have different numbers, and none has 0. */
+  async #distinct(link: Link, kinds: readonly string[]): Promise<void> {
+    await this.#fenceIfOpen(link);
+    const numbers = new Map<unknown, Heard>();
+    for (const heard of link.heard) {
+      if (heard.kind === null || !kinds.includes(heard.kind) || this.#answered.has(heard)) continue;
+      const id = heard.fields["requestId"] ?? 0;
+      const other = numbers.get(id);
+      if (id === 0) throw new NotMet(`a ${heard.kind} has no request_id`, [heard.event.n]);
+      if (other) {
+        throw new NotMet(`a ${other.kind} and a ${heard.kind} have the request_id ${String(id)}`, [
+          other.event.n,
+          heard.event.n,
+        ]);
+      }
+      numbers.set(id, heard);
+    }
+  }
+
   /** Waits until the client syncs again on this connection or opens another, which stays for `next`. */
   async #doubt(link: Link, step: Step): Promise<void> {
     const ms = step["within"] === undefined ? this.set.patienceMs : Number(numberValue(step["within"], this.scope));
@@ -634,7 +657,7 @@ export class ClientPlay extends Play {
       this.scope.text(String(name)),
     );
     const conversation = conversationOf(String(act["in"] ?? act["from"]), this.scope);
-    const sender = this.scope.user(String(act["from"]));
+    const sender = this.scope.user(this.scope.text(String(act["from"])));
     const field = fieldOf(typeOfKind("sendReq"), "body");
     for (const name of names) {
       const body =
@@ -717,10 +740,12 @@ export class ClientPlay extends Play {
   async #answerLast(link: Link, act: Json, step: Step): Promise<void> {
     const what = this.scope.text(String(act["answer"]));
     const isKind = BY_ITSELF.has(what);
+    const about = act["of"] === undefined ? null : conversationOf(String(act["of"]), this.scope);
     const find = () =>
       link.heard.findLast((heard) =>
         isKind
-          ? heard.kind === what
+          ? heard.kind === what &&
+            (about === null || JSON.stringify(heard.fields["conversation"]) === JSON.stringify(about))
           : heard.kind === "sendReq" && heard.fields["clientMsgId"] === this.scope.messageId(what),
       );
     const heard = await this.until(find, () => new NotMet(`there was no ${what} to answer`));
