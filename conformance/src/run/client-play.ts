@@ -284,10 +284,17 @@ export class ClientPlay extends Play {
   }
 
   #compareMessages(pattern: JsonValue, actual: Json[]): void {
-    const wanted = pattern as JsonValue[];
     const shown = actual.map(
       (each) => this.scope.nameOfId(String(each["clientMsgId"])) ?? `seq ${String(each["seq"])}`,
     );
+    if (!Array.isArray(pattern)) {
+      for (const each of (pattern as Json)["contains"] as JsonValue[]) {
+        if (actual.some((message) => eventMismatches(each, message, this.scope).length === 0)) continue;
+        throw new NotMet(`the application shows ${shown.join(", ")}, and not ${JSON.stringify(each)}`);
+      }
+      return;
+    }
+    const wanted = pattern;
     if (wanted.length !== actual.length) {
       throw new NotMet(`the application shows ${actual.length} (${shown.join(", ")}) and not ${wanted.length}`);
     }
@@ -563,7 +570,8 @@ export class ClientPlay extends Play {
       );
       return;
     }
-    if (act["bytes"] !== undefined) return link.bytes(Buffer.from(String(act["bytes"]).replaceAll(/\s/g, ""), "hex"));
+    if (act["bytes"] !== undefined)
+      return link.bytes(Buffer.from(this.scope.text(String(act["bytes"])).replaceAll(/\s/g, ""), "hex"));
     if (act["stream"] !== undefined) {
       for (const chunk of vectorOf(this.scope.evaluate(String(act["stream"])) as string).chunks) {
         link.bytes(Buffer.from(chunk, "hex"));
