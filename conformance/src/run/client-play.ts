@@ -129,6 +129,17 @@ export class ClientPlay extends Play {
     }
   }
 
+  /** A client may be late and never early: its waits are measured from before the first frame of a step, or its cut. */
+  protected override actedAt(from: number): number | undefined {
+    const events = this.set.recorder.events;
+    for (let at = from; at < events.length; at++) {
+      const event = events[at]!;
+      if (event.kind === "frame" && event.from === "server") return event.at;
+      if (event.kind === "connection" && event.what === "cut") return event.at;
+    }
+    return undefined;
+  }
+
   protected override died(): string | null {
     return this.#client.died;
   }
@@ -312,10 +323,17 @@ export class ClientPlay extends Play {
   }
 
   #compareMessages(pattern: JsonValue, actual: Json[]): void {
-    const wanted = pattern as JsonValue[];
     const shown = actual.map(
       (each) => this.scope.nameOfId(String(each["clientMsgId"])) ?? `seq ${String(each["seq"])}`,
     );
+    if (!Array.isArray(pattern)) {
+      for (const each of (pattern as Json)["contains"] as JsonValue[]) {
+        if (actual.some((message) => eventMismatches(each, message, this.scope).length === 0)) continue;
+        throw new NotMet(`the application shows ${shown.join(", ")}, and not ${JSON.stringify(each)}`);
+      }
+      return;
+    }
+    const wanted = pattern;
     if (wanted.length !== actual.length) {
       throw new NotMet(`the application shows ${actual.length} (${shown.join(", ")}) and not ${wanted.length}`);
     }
@@ -341,8 +359,16 @@ export class ClientPlay extends Play {
   async #hearEvent(pattern: Json, step: Step): Promise<void> {
     const [[kind, fields]] = Object.entries(pattern) as [[string, JsonValue]];
     const ms = step["within"] === undefined ? this.set.patienceMs : Number(numberValue(step["within"], this.scope));
+    let looked = 0;
     const found = await this.until(
-      () => this.#events.find((each) => !each.taken && this.#isChosen(pattern, each.event)),
+      () => {
+        // What did not fit once does not fit later.
+        while (looked < this.#events.length) {
+          const each = this.#events[looked++]!;
+          if (!each.taken && this.#isChosen(pattern, each.event)) return each;
+        }
+        return undefined;
+      },
       () => {
         const last = this.#events.slice(-3).map(({ event }) => shortEvent(event));
         return new NotMet(
@@ -436,6 +462,7 @@ export class ClientPlay extends Play {
   }
 
   readonly #seen = new WeakMap<Link, number>();
+  readonly #answered = new WeakSet<Heard>();
 
   /** Answers what has come since, as far as no case took it over. */
   #served(link: Link): void {
@@ -461,7 +488,9 @@ export class ClientPlay extends Play {
   }
 
   /** What a sound server answers to a frame, with what a case wants otherwise. */
-  #answer(link: Link, { kind, fields }: Heard, over: Json): Json[] {
+  #answer(link: Link, heard: Heard, over: Json): Json[] {
+    const { kind, fields } = heard;
+    this.#answered.add(heard);
     const entriesMax = Number(this.#limits["pageEntriesMax"]);
     const answers: Record<string, () => [string, Json]> = {
       hello: () => ["welcome", this.#welcome(fields)],
@@ -558,6 +587,7 @@ export class ClientPlay extends Play {
       return;
     }
     if (act["sees"] !== undefined) return this.#sees(link, act["sees"] as Json, step);
+    if (act["distinct"] !== undefined) return this.#distinct(link, act["distinct"] as string[]);
     if (act["doubt"] !== undefined) return this.#doubt(link, step);
     if (act["none"] !== undefined) {
       await this.#fenceIfOpen(link);
@@ -641,6 +671,25 @@ export class ClientPlay extends Play {
       ms,
     );
     found.taken = true;
+  }
+
+  /** Behind a fence, requests of these kinds that have no answer yet have different numbers, and none has 0. */
+  async #distinct(link: Link, kinds: readonly string[]): Promise<void> {
+    await this.#fenceIfOpen(link);
+    const numbers = new Map<unknown, Heard>();
+    for (const heard of link.heard) {
+      if (heard.kind === null || !kinds.includes(heard.kind) || this.#answered.has(heard)) continue;
+      const id = heard.fields["requestId"] ?? 0;
+      const other = numbers.get(id);
+      if (id === 0) throw new NotMet(`a ${heard.kind} has no request_id`, [heard.event.n]);
+      if (other) {
+        throw new NotMet(`a ${other.kind} and a ${heard.kind} have the request_id ${String(id)}`, [
+          other.event.n,
+          heard.event.n,
+        ]);
+      }
+      numbers.set(id, heard);
+    }
   }
 
   /** Waits until the client syncs again on this connection or opens another, which stays for `next`. */
@@ -822,10 +871,12 @@ export class ClientPlay extends Play {
   async #answerLast(link: Link, act: Json, step: Step): Promise<void> {
     const what = this.scope.text(String(act["answer"]));
     const isKind = BY_ITSELF.has(what);
+    const about = act["of"] === undefined ? null : conversationOf(String(act["of"]), this.scope);
     const find = () =>
       link.heard.findLast((heard) =>
         isKind
-          ? heard.kind === what
+          ? heard.kind === what &&
+            (about === null || JSON.stringify(heard.fields["conversation"]) === JSON.stringify(about))
           : heard.kind === "sendReq" && heard.fields["clientMsgId"] === this.scope.messageId(what),
       );
     const heard = await this.until(find, () => new NotMet(`there was no ${what} to answer`));

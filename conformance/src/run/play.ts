@@ -93,6 +93,11 @@ export abstract class Play {
     for (const watcher of Array.from(this.#watchers)) watcher();
   };
 
+  /** When the suite did something of which waits are measured, among the events from a place on; undefined for nothing. */
+  protected actedAt(_from: number): number | undefined {
+    return undefined;
+  }
+
   /** Why what is judged can do nothing any more; null while it can. */
   protected abstract died(): string | null;
   protected abstract perform(step: Step): Promise<void>;
@@ -129,8 +134,9 @@ export abstract class Play {
         continue;
       }
       this.set.recorder.step = this.#stepCount++;
+      const from = this.set.recorder.events.length;
       await this.#step(step);
-      this.stepEndedAt = this.set.recorder.now();
+      this.stepEndedAt = this.actedAt(from) ?? this.set.recorder.now();
     }
   }
 
