@@ -5,8 +5,8 @@ import { type Clause, KEYWORDS } from "../report/clauses.js";
 import type { Json } from "../codec/json.js";
 import type { Case } from "../case/case.js";
 import { UsageError } from "./exit.js";
-import { nearest } from "./nearest.js";
-import { type Suite, specFolder } from "./suite.js";
+import { nearest } from "../run/nearest.js";
+import { type Suite, specFolder } from "../run/suite.js";
 
 interface Example {
   readonly id: string;

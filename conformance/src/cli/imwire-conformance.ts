@@ -18,8 +18,9 @@ import { EXIT, UsageError } from "./exit.js";
 import { explained } from "./explain.js";
 import { gapsOf, listed } from "./list.js";
 import { replayed } from "./replay.js";
-import { planned, run, type RunFlags, type Subjects } from "./run.js";
-import { loadSuite } from "./suite.js";
+import { optionsOf, run, type RunFlags } from "./run.js";
+import { NothingToRun, planned, type Subjects } from "../run/run.js";
+import { loadSuite } from "../run/suite.js";
 
 const PROGRAM = "imwire-conformance";
 
@@ -234,7 +235,7 @@ not start, 70 a fault of the suite.`,
     "server",
   ).action((options: PlayingOptions) => {
     if (options.seed === undefined) throw new UsageError("give --seed here and the same to server: it draws the names");
-    const units = planned(loadSuite(), "server", flagsOf(options));
+    const units = planned(loadSuite(), "server", optionsOf(flagsOf(options)));
     console.log(
       JSON.stringify(
         accountsOf(units, (user) => `dev:${user}`),
@@ -294,19 +295,22 @@ not start, 70 a fault of the suite.`,
 
 function hasCases(suite: ReturnType<typeof loadSuite>, kind: Subject, flags: RunFlags): boolean {
   try {
-    return planned(suite, kind, flags).length > 0;
+    return planned(suite, kind, optionsOf(flags)).length > 0;
   } catch (error) {
-    if (error instanceof UsageError) return false;
+    if (error instanceof NothingToRun) return false;
     throw error;
   }
 }
+
+const USAGE = [UsageError, UnreadableReport, BaselineInvalid, NothingToRun];
 
 /** Prints what ended a command. @returns The exit code. */
 function reported(error: unknown): number {
   const say = (message: string) => console.error(`${PROGRAM}: ${message}`);
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.conforms : EXIT.usage;
-  if (error instanceof UsageError || error instanceof UnreadableReport || error instanceof BaselineInvalid) {
-    say(error.message);
+  if (USAGE.some((kind) => error instanceof kind)) {
+    // The call cannot be carried out as it stands.
+    say((error as Error).message);
     return EXIT.usage;
   }
   if (error instanceof WouldNotStart) {

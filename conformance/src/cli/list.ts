@@ -2,7 +2,7 @@
 import type { Case, Subject } from "../case/case.js";
 import { isNamed } from "../run/plan.js";
 import { UsageError } from "./exit.js";
-import type { Suite } from "./suite.js";
+import type { Suite } from "../run/suite.js";
 
 /** A clause that no case of one kind of subject proves although it can be tested from outside. */
 export interface Gap {

@@ -6,7 +6,7 @@ import { mermaid } from "../report/mermaid.js";
 import { caseKey } from "../report/result-file.js";
 import type { CaseResult } from "../run/result.js";
 import { UsageError } from "./exit.js";
-import type { Suite } from "./suite.js";
+import type { Suite } from "../run/suite.js";
 
 /** Devices of a history, as far as its Hellos say who they are. */
 function devicesIn(history: readonly HistoryEvent[]): Map<string, { user: string; device: string }> {

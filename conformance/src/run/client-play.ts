@@ -458,7 +458,10 @@ export class ClientPlay extends Play {
       this.#links.push(link);
       this.changed();
     };
-    this.#listener = await listen(transport, port, take, { deflate: this.#deflate });
+    const local = this.#client.listen?.(take);
+    this.#listener = local
+      ? { url: "in-process:", port: 0, close: async () => local() }
+      : await listen(transport, port, take, { deflate: this.#deflate });
   }
 
   readonly #seen = new WeakMap<Link, number>();

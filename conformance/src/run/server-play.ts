@@ -16,7 +16,7 @@ import {
 import { mismatches } from "../case/pattern.js";
 import { CaseError, type CaseMessage, crcOf } from "../case/scope.js";
 import type { ControlAct, RunningServer } from "../subject/subject.js";
-import { dial, DialRefused, SUBPROTOCOL, type Transport } from "../wire/connection.js";
+import { dial, type Dialled, DialRefused, SUBPROTOCOL, type Transport } from "../wire/connection.js";
 import { type Heard, Link, recordOf, unknownFields } from "./link.js";
 import { NotApplicable, NotMet, Play, type PlaySetting } from "./play.js";
 import { chunksOf } from "./vectors.js";
@@ -161,7 +161,9 @@ export class ServerPlay extends Play {
   async #dial(device: Device, options: Json, over?: Transport): Promise<void> {
     const transport = over ?? (options["over"] as Transport | undefined) ?? this.set.permutation.transport;
     const url = this.server.urls[transport];
-    if (url === undefined) throw new NotApplicable(`the server has no address for ${transport}`);
+    if (url === undefined && !this.server.connect) {
+      throw new NotApplicable(`the server has no address for ${transport}`);
+    }
     const link = new Link(
       { suite: device.name, subject: "server", device: device.name },
       new RecordStream(transport, FRAME_BYTES_MAX),
@@ -169,16 +171,20 @@ export class ServerPlay extends Play {
       this.changed,
     );
     try {
-      const dialled = await dial(
-        url,
-        {
-          split: this.set.permutation.split,
-          timeoutMs: this.set.patienceMs,
-          subprotocols: (options["subprotocols"] as string[] | undefined) ?? [SUBPROTOCOL],
-          deflate: options["deflate"] === true,
-        },
-        link.handlers,
-      );
+      const { split } = this.set.permutation;
+      const dialled =
+        url === undefined
+          ? this.#dialLocally(link)
+          : await dial(
+              url,
+              {
+                split,
+                timeoutMs: this.set.patienceMs,
+                subprotocols: (options["subprotocols"] as string[] | undefined) ?? [SUBPROTOCOL],
+                deflate: options["deflate"] === true,
+              },
+              link.handlers,
+            );
       link.wire = dialled.wire;
       link.opened(transport);
       device.link = link;
@@ -199,6 +205,13 @@ export class ServerPlay extends Play {
       });
       if (options["refused"] !== true) throw new NotMet(error.message);
     }
+  }
+
+  /** A connection to a server in this process. */
+  #dialLocally(link: Link): Dialled {
+    const wire = this.server.connect!(this.set.permutation.split, link.handlers);
+    if (!wire) throw new DialRefused("the server takes no connections");
+    return { wire, subprotocol: "", extensions: "" };
   }
 
   /** The Hello of a device, with what a case wants otherwise. */

@@ -1,6 +1,7 @@
 /** What is judged, whichever way it is plugged in. Nothing here knows cases. */
 import type { Json } from "../codec/json.js";
 import type { Observed } from "../history/history.js";
+import type { Handlers, Split, Take, Wire } from "../wire/connection.js";
 
 /** The people of a run. The server under test is given them, or takes any token of a template. */
 export interface Accounts {
@@ -61,6 +62,8 @@ export interface RunningServer {
   readonly version: string;
   /** Where it takes connections: `ws://host:port/path` or `wss:`, and `tcp://host:port` or `tls:`. */
   readonly urls: { readonly websocket?: string; readonly tcp?: string };
+  /** In place of `urls`, where the server runs in this process; null while it takes no connections. */
+  connect?(split: Split, handlers: Handlers): Wire | null;
   readonly capabilities: ReadonlySet<string>;
   /** A token that the server takes for this user. */
   tokenOf(user: string): string;
@@ -100,6 +103,8 @@ export interface RunningClient {
   onProcess(listener: (event: Extract<Observed, { kind: "process" }>) => void): () => void;
   /** The last of what its process has written to stderr. */
   readonly log: string;
+  /** Where the client runs in this process: the suite's server takes its connections until the returned function is called. */
+  listen?(take: Take): () => void;
   /** Every event of the adapter, in order. */
   onEvent(listener: (event: Json) => void): () => void;
   /** One command and its answer. Throws `Unsupported`, or an Error with the adapter's sentence. */

@@ -1,0 +1,146 @@
+/** One run: cases of one kind against an implementation, and what they come to. No terminal, no files. */
+import type { Case, Profile, Subject } from "../case/case.js";
+import type { HistoryEvent } from "../history/history.js";
+import { type Histories, historyFile } from "../report/result-file.js";
+import type { ClientUnderTest, ServerUnderTest } from "../subject/subject.js";
+import type { Split, Transport } from "../wire/connection.js";
+import { applyBaseline, type BaselineEntry } from "./baseline.js";
+import { ClientRun } from "./client-run.js";
+import type { Clock } from "./clock.js";
+import { caseResult } from "./judge.js";
+import { nearest } from "./nearest.js";
+import { isNamed, type PlanOptions, selected, type Unit, unitsOf } from "./plan.js";
+import type { CaseResult, Result } from "./result.js";
+import { type RunOptions, ServerRun } from "./server-run.js";
+import type { Suite } from "./suite.js";
+import { levelOfAll, resultOf } from "./tally.js";
+
+export interface Subjects {
+  readonly kind: Subject;
+  readonly server?: ServerUnderTest;
+  readonly client?: ClientUnderTest;
+  /** The words behind `imwire-conformance` that plug it in, for the command that runs a case again. */
+  readonly how: string;
+}
+
+export interface JudgeOptions {
+  readonly profile: Profile;
+  readonly only: readonly string[];
+  readonly exclude: readonly string[];
+  readonly transports: readonly Transport[];
+  readonly splits: readonly Split[];
+  readonly seed: number;
+  readonly shuffle: boolean;
+  readonly jobs: number;
+  readonly patienceMs: number;
+  readonly clock: Clock;
+}
+
+export interface Hooks {
+  readonly signal: AbortSignal;
+  readonly baseline?: { readonly file: string; readonly entries: readonly BaselineEntry[] };
+  onStart(unit: Unit): void;
+  onResult(result: CaseResult): void;
+}
+
+/** A filter that names nothing, or a selection that leaves nothing. */
+export class NothingToRun extends Error {
+  override name = "NothingToRun";
+}
+
+const namesIn = (cases: readonly Case[], suite: Suite): string[] => [
+  ...cases.map(({ id }) => id),
+  ...suite.clauses.keys(),
+];
+
+/** The units of a run. @throws NothingToRun with a sentence. */
+export function planned(
+  suite: Suite,
+  kind: Subject,
+  options: Omit<JudgeOptions, "jobs" | "patienceMs" | "clock">,
+): Unit[] {
+  const cases = suite.cases.filter(({ subject }) => subject === kind);
+  for (const filter of [...options.only, ...options.exclude]) {
+    if (cases.some((one) => isNamed(one, filter))) continue;
+    const near = nearest(filter, namesIn(cases, suite));
+    const hint = near === null ? "" : `; did you mean ${near}?`;
+    throw new NothingToRun(`no case for a ${kind} is named ${filter}${hint}. imwire-conformance list shows all`);
+  }
+  const plan: PlanOptions = options;
+  const units = unitsOf(selected(cases, plan), plan);
+  if (units.length > 0) return units;
+  throw new NothingToRun(
+    `nothing is left to run: no case for a ${kind} in the profile ${options.profile} fits these filters`,
+  );
+}
+
+/** @throws WouldNotStart when the implementation does not come up. */
+export async function judged(
+  suite: Suite,
+  { kind, how, server, client }: Subjects,
+  units: readonly Unit[],
+  options: JudgeOptions,
+  hooks: Hooks,
+): Promise<{ result: Result; histories: Histories }> {
+  const { seed, profile, clock, jobs, patienceMs } = options;
+  const levelOf = (ids: readonly string[]) => levelOfAll(suite.clauses, ids);
+  const results = new Map<Unit, CaseResult>();
+  const histories = new Map<string, readonly HistoryEvent[]>();
+  const runOptions: RunOptions = {
+    clock,
+    jobs,
+    patienceMs,
+    levelOf,
+    signal: hooks.signal,
+    onStart: (unit) => hooks.onStart(unit),
+    onFinish: (finished) => {
+      const { one, permutation } = finished.unit;
+      const file = finished.history.length === 0 ? undefined : historyFile({ id: one.id, permutation });
+      const where = `--transport ${permutation.transport} --split ${permutation.split}`;
+      const again = `npx imwire-conformance ${how} --profile full --only ${one.id} ${where} --seed ${seed}`;
+      const result = caseResult(finished, suite.invariants, levelOf, again, file);
+      if (file !== undefined) histories.set(file, finished.history);
+      results.set(finished.unit, result);
+      hooks.onResult(result);
+    },
+  };
+  const startedAt = new Date().toISOString();
+  const begun = performance.now();
+  const runner = kind === "client" ? new ClientRun(client!, runOptions) : new ServerRun(server!, runOptions);
+  await runner.run(units);
+  const cases = units.flatMap((unit) => results.get(unit) ?? []);
+  const { baseline } = hooks;
+  const covered = baseline && applyBaseline(cases, baseline.entries, startedAt.slice(0, 10));
+  const offered = runner.first?.capabilities ?? new Set<string>();
+  const result = resultOf({
+    clauses: suite.clauses,
+    all: suite.cases.filter(({ subject }) => subject === kind),
+    cases: covered?.cases ?? cases,
+    head: {
+      suite: { name: "imwire-conformance", version: suite.version },
+      protocol: "1.0",
+      startedAt,
+      durationMs: Math.round(performance.now() - begun),
+      seed,
+      command: `imwire-conformance ${how} --profile ${profile} --seed ${seed}`,
+      subject: {
+        kind,
+        way: (kind === "client" ? client : server)!.way,
+        name: runner.first?.name ?? "",
+        version: runner.first?.version ?? "",
+      },
+      profile,
+      capabilities: {
+        offered: [...offered].toSorted(),
+        absent: [...suite.capabilities].filter((name) => !offered.has(name) && isOf(kind, name)),
+      },
+    },
+    ...(covered && baseline
+      ? { baseline: { file: baseline.file, covered: covered.covered, stale: covered.stale } }
+      : {}),
+  });
+  return { result, histories };
+}
+
+const isOf = (kind: Subject, capability: string): boolean =>
+  kind === "pair" || capability.startsWith("transport.") || capability.startsWith(`${kind}.`);
