@@ -124,7 +124,8 @@ export class ServerPlay extends Play {
     if (act["log"] !== undefined) return this.#log(device, act);
     if (act["pages"] !== undefined) return this.#pages(device, act);
     if (act["sees"] !== undefined) return this.#sees(link, act["sees"] as Json, step);
-    if (act["rising"] !== undefined) return this.#rising(link, conversationOf(String(act["rising"]), this.scope));
+    if (act["rising"] !== undefined)
+      return this.#rising(link, conversationOf(String(act["rising"]), this.scope), act["noticed"] === true);
     if (act["state"] !== undefined) return this.#state(device, act);
     if (act["sync"] !== undefined) return this.#sync(device, act);
     if (act["stream"] !== undefined) {
@@ -710,9 +711,10 @@ export class ServerPlay extends Play {
   }
 
   /** The entries of a conversation rise on a connection: pushes, pages and the session's own SendAcks taken together. */
-  #rising(link: Link, conversation: Json): void {
+  #rising(link: Link, conversation: Json, isNoticed: boolean): void {
     const wanted = JSON.stringify(conversation);
     let last = 0n;
+    let named = 0n;
     for (const { kind, fields, event } of link.heard) {
       if (JSON.stringify(fields["conversation"]) !== wanted) continue;
       const accepted = fields["accepted"] as Json | undefined;
@@ -724,6 +726,11 @@ export class ServerPlay extends Play {
             : kind === "sendAck" && accepted && accepted["duplicate"] !== true
               ? [accepted]
               : [];
+      if (kind === "headNotify" && BigInt(String(fields["head"] ?? "0")) > named)
+        named = BigInt(String(fields["head"]));
+      if (isNoticed && kind === "sendAck" && items[0] && seqOf(items[0]) > (named > last ? named : last) + 1n) {
+        throw new NotMet(`SendAck ${seqOf(items[0])} came, and what is in front of it had not been named`, [event.n]);
+      }
       // A page that was asked for below what came meanwhile stands aside.
       if (kind === "offlinePage" && items[0] && seqOf(items[0]) <= last) continue;
       for (const item of items) {
