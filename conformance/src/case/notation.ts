@@ -41,10 +41,21 @@ export function messageOf(type: protobuf.Type, written: JsonValue, scope: Scope)
       field.repeated && Array.isArray(value)
         ? value.map((item) => fieldValue(field, item, scope))
         : field.repeated
-          ? (scope.evaluate(String(value)) as JsonValue[])
+          ? typeof value === "object"
+            ? copiesOf(field, value as Json, scope)
+            : (scope.evaluate(String(value)) as JsonValue[])
           : fieldValue(field, value, scope);
   }
   return json;
+}
+
+/** Items of a repeated field: `{times: 65, as: i, of: "f${i}"}`. */
+function copiesOf(field: protobuf.Field, { times, as, of }: Json, scope: Scope): JsonValue[] {
+  if (times === undefined || of === undefined) throw new CaseError("a list is [x, y] or {times: n, of: x}");
+  return Array.from({ length: Number(numberValue(times, scope)) }, (_, i) => {
+    if (as !== undefined) scope.variables.set(String(as), BigInt(i + 1));
+    return fieldValue(field, of, scope);
+  });
 }
 
 /** The conversation of a name, of `u${i}`, or of a variable that is bound to one or to a name. */
@@ -151,7 +162,7 @@ export function bytesValue(field: protobuf.Field, written: JsonValue, scope: Sco
  */
 function writtenBytes(written: JsonValue, scope: Scope): Uint8Array {
   const { hex, size, flip, byte, bit = 0 } = (written ?? {}) as Json;
-  if (typeof hex === "string") return Buffer.from(hex.replaceAll(" ", ""), "hex");
+  if (typeof hex === "string") return Buffer.from(scope.text(hex).replaceAll(" ", ""), "hex");
   if (size !== undefined) return scope.random.bytes(Number(numberValue(size, scope)));
   if (typeof flip === "string") {
     const bytes = Buffer.from(scope.evaluate(flip) as string, "base64");

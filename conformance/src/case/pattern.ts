@@ -127,6 +127,10 @@ function itemMismatches(
   scope: Scope,
   path: string,
 ): string[] {
+  if (isOperators(pattern) && pattern["oneOf"] !== undefined) {
+    const all = (pattern["oneOf"] as JsonValue[]).map((each) => itemMismatches(field, each, actual, scope, path));
+    return all.some((wrong) => wrong.length === 0) ? [] : all.flat();
+  }
   if (field.resolvedType instanceof protobuf.Type) {
     return mismatches(field.resolvedType, pattern, actual as Json, scope, path);
   }
@@ -194,6 +198,12 @@ function operatorMismatches(
     }
     case "contains":
     case "lacks": {
+      if (field.type === "string" && !field.repeated) {
+        const part = String(fieldValue(field, value, scope));
+        return String(actual ?? "").includes(part) === (operator === "contains")
+          ? []
+          : [`${path} is ${shown(actual, scope)}, and should ${operator === "contains" ? "hold" : "not hold"} ${part}`];
+      }
       const found = ((actual ?? []) as JsonValue[]).some(
         (item) => itemMismatches(field, value, item, scope, path).length === 0,
       );

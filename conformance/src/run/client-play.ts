@@ -83,6 +83,8 @@ export class ClientPlay extends Play {
   readonly #links: Link[] = [];
   readonly #log: Log;
   readonly #manual = new Set<string>();
+  /** What is said otherwise each time, by kind of request. */
+  readonly #otherwise = new Map<string, Json>();
   readonly #timers: Json;
   readonly #limits: Json;
   readonly #deflate: boolean;
@@ -125,6 +127,17 @@ export class ClientPlay extends Play {
     for (const [field, value] of Object.entries({ ...this.#timers, ...this.#limits })) {
       set.scope.variables.set(field, BigInt(value as number));
     }
+  }
+
+  /** A client may be late and never early: its waits are measured from before the first frame of a step, or its cut. */
+  protected override actedAt(from: number): number | undefined {
+    const events = this.set.recorder.events;
+    for (let at = from; at < events.length; at++) {
+      const event = events[at]!;
+      if (event.kind === "frame" && event.from === "server") return event.at;
+      if (event.kind === "connection" && event.what === "cut") return event.at;
+    }
+    return undefined;
   }
 
   protected override died(): string | null {
@@ -221,8 +234,9 @@ export class ClientPlay extends Play {
     if (act["history"] !== undefined) return this.#history(act);
     if (act["messages"] !== undefined) return this.#messages(act);
     if (act["hear"] !== undefined) return this.#hearEvent(act["hear"] as Json, step);
+    if (act["unbroken"] !== undefined) return this.#unbroken(String(act["unbroken"]));
     if (act["none"] !== undefined) return this.#noEvent(act["none"] as Json);
-    if (act["count"] !== undefined) return this.#countEvents(act["count"] as Json, act["is"]!);
+    if (act["count"] !== undefined) return this.#countEvents(act["count"] as Json, act);
     if (act["logLacks"] !== undefined) return this.#logLacks(act["logLacks"] as string[]);
     throw new CaseError(`a client cannot do this: ${JSON.stringify(act)}`);
   }
@@ -309,10 +323,17 @@ export class ClientPlay extends Play {
   }
 
   #compareMessages(pattern: JsonValue, actual: Json[]): void {
-    const wanted = pattern as JsonValue[];
     const shown = actual.map(
       (each) => this.scope.nameOfId(String(each["clientMsgId"])) ?? `seq ${String(each["seq"])}`,
     );
+    if (!Array.isArray(pattern)) {
+      for (const each of (pattern as Json)["contains"] as JsonValue[]) {
+        if (actual.some((message) => eventMismatches(each, message, this.scope).length === 0)) continue;
+        throw new NotMet(`the application shows ${shown.join(", ")}, and not ${JSON.stringify(each)}`);
+      }
+      return;
+    }
+    const wanted = pattern;
     if (wanted.length !== actual.length) {
       throw new NotMet(`the application shows ${actual.length} (${shown.join(", ")}) and not ${wanted.length}`);
     }
@@ -338,8 +359,16 @@ export class ClientPlay extends Play {
   async #hearEvent(pattern: Json, step: Step): Promise<void> {
     const [[kind, fields]] = Object.entries(pattern) as [[string, JsonValue]];
     const ms = step["within"] === undefined ? this.set.patienceMs : Number(numberValue(step["within"], this.scope));
+    let looked = 0;
     const found = await this.until(
-      () => this.#events.find((each) => !each.taken && this.#isChosen(pattern, each.event)),
+      () => {
+        // What did not fit once does not fit later.
+        while (looked < this.#events.length) {
+          const each = this.#events[looked++]!;
+          if (!each.taken && this.#isChosen(pattern, each.event)) return each;
+        }
+        return undefined;
+      },
       () => {
         const last = this.#events.slice(-3).map(({ event }) => shortEvent(event));
         return new NotMet(
@@ -354,7 +383,7 @@ export class ClientPlay extends Play {
   }
 
   async #noEvent(pattern: Json): Promise<void> {
-    if (this.#current?.closed === null) await this.#fence();
+    await this.#fenceIfOpen(this.#current);
     const [[kind, fields]] = Object.entries(pattern) as [[string, JsonValue]];
     const found = this.#events.find(
       ({ event, taken }) =>
@@ -363,15 +392,45 @@ export class ClientPlay extends Play {
     if (found) throw new NotMet(`the application was told: ${shortEvent(found.event)}`);
   }
 
-  async #countEvents(pattern: Json, is: JsonValue): Promise<void> {
-    if (this.#current?.closed === null) await this.#fence();
+  /** Of what the application was told of a conversation, each seq follows the one before; what is missing was marked. */
+  async #unbroken(name: string): Promise<void> {
+    await this.#fenceIfOpen(this.#current);
+    const here = this.#events
+      .map(({ event }) => event)
+      .filter((event) => eventMismatches({ conversation: name }, event, this.scope).length === 0);
+    // A send of one's own fills its slot by its state.
+    const sent = new Set(this.#events.map(({ event }) => (event["event"] === "state" ? event["seq"] : undefined)));
+    const gaps: { from: bigint; upTo: bigint }[] = [];
+    let last: bigint | null = null;
+    for (const event of here) {
+      if (event["event"] === "gap") {
+        gaps.push({ from: BigInt(String(event["from"])), upTo: BigInt(String(event["upTo"])) });
+      }
+      if (event["event"] !== "message") continue;
+      const seq = BigInt(String(event["seq"]));
+      if (last !== null && seq <= last) {
+        if (event["own"] === true) continue;
+        throw new NotMet(`the application was told of seq ${seq} behind seq ${last}`);
+      }
+      for (let at = last === null ? seq : last + 1n; at < seq; at++) {
+        const gap = gaps.find(({ from, upTo }) => from <= at && at <= upTo);
+        if (gap) at = gap.upTo;
+        else if (!sent.has(at.toString())) {
+          throw new NotMet(`the application was told of seq ${seq} behind seq ${last}, and of nothing between them`);
+        }
+      }
+      last = seq;
+    }
+    if (last === null) throw new NotMet("the application was told of nothing in this conversation");
+  }
+
+  async #countEvents(pattern: Json, act: Json): Promise<void> {
+    await this.#fenceIfOpen(this.#current);
     const [[kind, fields]] = Object.entries(pattern) as [[string, JsonValue]];
     const count = this.#events.filter(
       ({ event }) => event["event"] === kind && eventMismatches(fields, event, this.scope).length === 0,
     ).length;
-    if (BigInt(count) !== numberValue(is, this.scope)) {
-      throw new NotMet(`the application was told ${count} times, and not ${numberValue(is, this.scope)}`);
-    }
+    this.isCount(count, act);
   }
 
   // --- the suite's server ---
@@ -403,6 +462,7 @@ export class ClientPlay extends Play {
   }
 
   readonly #seen = new WeakMap<Link, number>();
+  readonly #answered = new WeakSet<Heard>();
 
   /** Answers what has come since, as far as no case took it over. */
   #served(link: Link): void {
@@ -412,7 +472,8 @@ export class ClientPlay extends Play {
       if (heard.kind === "sendReq") this.#noteTime(heard);
       if (heard.kind === "deliverAck") continue;
       if (heard.kind !== null && BY_ITSELF.has(heard.kind) && !this.#manual.has(heard.kind) && link.closed === null) {
-        link.tell(this.#answer(link, heard, {}));
+        const act = this.#otherwise.get(heard.kind) ?? {};
+        link.tell(this.#worsened(this.#answer(link, heard, (act["with"] ?? {}) as Json), act));
       }
     }
   }
@@ -427,7 +488,9 @@ export class ClientPlay extends Play {
   }
 
   /** What a sound server answers to a frame, with what a case wants otherwise. */
-  #answer(link: Link, { kind, fields }: Heard, over: Json): Json[] {
+  #answer(link: Link, heard: Heard, over: Json): Json[] {
+    const { kind, fields } = heard;
+    this.#answered.add(heard);
     const entriesMax = Number(this.#limits["pageEntriesMax"]);
     const answers: Record<string, () => [string, Json]> = {
       hello: () => ["welcome", this.#welcome(fields)],
@@ -495,7 +558,10 @@ export class ClientPlay extends Play {
   async #peer(act: Json, step: Step): Promise<void> {
     if (act["manual"] !== undefined) return this.#take(act["manual"] as string[]);
     if (act["auto"] !== undefined) {
-      for (const kind of act["auto"] as string[]) this.#manual.delete(kind);
+      for (const kind of act["auto"] as string[]) {
+        this.#manual.delete(kind);
+        this.#otherwise.set(kind, act);
+      }
       return;
     }
     if (act["next"] !== undefined) return this.#next(act["next"] as JsonValue, step);
@@ -520,23 +586,20 @@ export class ClientPlay extends Play {
       await this.hear(link, act["hear"] as Json, step, () => this.#unless(link, act["unless"] as Json | undefined));
       return;
     }
+    if (act["sees"] !== undefined) return this.#sees(link, act["sees"] as Json, step);
+    if (act["distinct"] !== undefined) return this.#distinct(link, act["distinct"] as string[]);
+    if (act["doubt"] !== undefined) return this.#doubt(link, step);
     if (act["none"] !== undefined) {
-      if (link.closed === null) await this.#fence();
+      await this.#fenceIfOpen(link);
       const [found] = this.matching(link, act["none"] as Json, false);
       if (found)
         throw new NotMet(`it came: ${found.kind} ${JSON.stringify(found.fields).slice(0, 120)}`, [found.event.n]);
       return;
     }
     if (act["count"] !== undefined) {
-      if (link.closed === null) await this.#fence();
+      await this.#fenceIfOpen(link);
       const found = this.matching(link, act["count"] as Json, true);
-      if (BigInt(found.length) !== numberValue(act["is"]!, this.scope)) {
-        throw new NotMet(
-          `there were ${found.length} of them, and not ${numberValue(act["is"]!, this.scope)}`,
-          found.map(({ event }) => event.n),
-        );
-      }
-      return;
+      return this.isCount(found.length, act, () => found.map(({ event }) => event.n));
     }
     if (act["order"] !== undefined) return this.#order(link, namesOf(act["order"]!, this.scope));
     if (act["faultless"] !== undefined) return this.#faultless(link);
@@ -596,6 +659,54 @@ export class ClientPlay extends Play {
       if (!BY_ITSELF.has(kind)) throw new CaseError(`the suite's server does nothing by itself about ${kind}`);
       this.#manual.add(kind);
     }
+  }
+
+  /** Waits for a frame that fits in every field, whatever else comes, and takes it. */
+  async #sees(link: Link, pattern: Json, step: Step): Promise<void> {
+    const ms = step["within"] === undefined ? this.set.patienceMs : Number(numberValue(step["within"], this.scope));
+    const recent = () => link.heard.slice(-5).map(({ event }) => event.n);
+    const found = await this.until(
+      () => {
+        const [heard] = this.matching(link, pattern, false);
+        if (heard) return heard;
+        if (link.closed !== null) throw new NotMet(`the connection was closed (${link.closed})`, recent());
+        return undefined;
+      },
+      () => new NotMet(`within ${ms} ms nothing came that is ${JSON.stringify(pattern).slice(0, 160)}`, recent()),
+      ms,
+    );
+    found.taken = true;
+  }
+
+  /** Behind a fence, requests of these kinds that have no answer yet have different numbers, and none has 0. */
+  async #distinct(link: Link, kinds: readonly string[]): Promise<void> {
+    await this.#fenceIfOpen(link);
+    const numbers = new Map<unknown, Heard>();
+    for (const heard of link.heard) {
+      if (heard.kind === null || !kinds.includes(heard.kind) || this.#answered.has(heard)) continue;
+      const id = heard.fields["requestId"] ?? 0;
+      const other = numbers.get(id);
+      if (id === 0) throw new NotMet(`a ${heard.kind} has no request_id`, [heard.event.n]);
+      if (other) {
+        throw new NotMet(`a ${other.kind} and a ${heard.kind} have the request_id ${String(id)}`, [
+          other.event.n,
+          heard.event.n,
+        ]);
+      }
+      numbers.set(id, heard);
+    }
+  }
+
+  /** Waits until the client syncs again on this connection or opens another, which stays for `next`. */
+  async #doubt(link: Link, step: Step): Promise<void> {
+    const ms = step["within"] === undefined ? this.set.patienceMs : Number(numberValue(step["within"], this.scope));
+    const heard = await this.until(
+      () =>
+        this.untaken(link, "syncReq", {}) ?? (this.#links.indexOf(link) + 1 < this.#links.length ? null : undefined),
+      () => new NotMet(`within ${ms} ms the client neither synced nor connected again`),
+      ms,
+    );
+    if (heard) heard.taken = true;
   }
 
   /** Waits for a connection that was not taken up yet, and for its Hello. */
@@ -700,6 +811,7 @@ export class ClientPlay extends Play {
         clientMsgId: message.id,
         ...message.content,
       });
+      if (act["serverTimeMs"] !== undefined) entry["serverTimeMs"] = String(act["serverTimeMs"]);
       message.seq = String(entry["seq"]);
       if (act["serverTimeMs"] !== undefined)
         entry["serverTimeMs"] = numberValue(act["serverTimeMs"], this.scope).toString();
@@ -748,28 +860,39 @@ export class ClientPlay extends Play {
     throw new CaseError("a message that is pushed has to be stored first: peer: { store: … }");
   }
 
+  /** Frames with the bodies damaged, of all messages or of those that are named, and a page as it was at a head. */
+  #worsened(frames: Json[], { damaged: which, head }: Json): Json[] {
+    let worse = frames;
+    if (head !== undefined) {
+      const upTo = numberValue(head, this.scope);
+      worse = worse.map((frame) => pageUpTo(frame, upTo));
+    }
+    if (which === undefined || which === false) return worse;
+    const ids = Array.isArray(which) ? new Set(which.map((name) => this.scope.messageId(String(name)))) : null;
+    return worse.map((frame) => damagedPage(frame, ids));
+  }
+
   /** Answers the last request of a kind that was heard, or a send by its name, as a sound server does. */
   async #answerLast(link: Link, act: Json, step: Step): Promise<void> {
     const what = this.scope.text(String(act["answer"]));
     const isKind = BY_ITSELF.has(what);
+    const about = act["of"] === undefined ? null : conversationOf(String(act["of"]), this.scope);
     const find = () =>
       link.heard.findLast((heard) =>
         isKind
-          ? heard.kind === what
+          ? heard.kind === what &&
+            (about === null || JSON.stringify(heard.fields["conversation"]) === JSON.stringify(about))
           : heard.kind === "sendReq" && heard.fields["clientMsgId"] === this.scope.messageId(what),
       );
     const heard = await this.until(find, () => new NotMet(`there was no ${what} to answer`));
     heard.taken = true;
-    const frames = this.#answer(link, heard, (act["with"] ?? {}) as Json);
+    const frames = this.#worsened(this.#answer(link, heard, (act["with"] ?? {}) as Json), act);
     if (act["unsaid"] === true) return;
     if (act["frameBytes"] !== undefined) {
       return void link.tellFilled(frames[0]!, Number(numberValue(act["frameBytes"], this.scope)));
     }
     for (let i = 0; i < Number(act["times"] ?? 1); i++) {
-      link.tell(
-        act["damaged"] === true ? frames.map(damagedPage) : frames,
-        act["alien"] === true ? ALIEN_FIELDS : null,
-      );
+      link.tell(frames, act["alien"] === true ? ALIEN_FIELDS : null);
     }
     void step;
   }
@@ -806,6 +929,16 @@ export class ClientPlay extends Play {
     );
   }
 
+  /** A fence, unless the client leaves: then nothing more can come either. */
+  async #fenceIfOpen(link: Link | null): Promise<void> {
+    if (link === null || link.closed !== null) return;
+    try {
+      await this.#fence();
+    } catch (error) {
+      if (!(error instanceof NotMet) || link.closed === null) throw error;
+    }
+  }
+
   /** Ping and Pong, and a question to the application: what went before is through both. */
   async #fence(ms = this.set.patienceMs): Promise<void> {
     const link = this.#link();
@@ -838,10 +971,21 @@ function damaged(entry: Json): Json {
   return { ...entry, message: { ...message, body: other.toString("base64") } };
 }
 
-function damagedPage(frame: Json): Json {
+/** A page with damaged bodies: of all its messages, or of those with these ids. */
+function damagedPage(frame: Json, ids: ReadonlySet<string> | null): Json {
   const [[kind, fields]] = Object.entries(frame) as [[string, Json]];
-  const entries = ((fields["entries"] ?? []) as Json[]).map((entry) => (entry["message"] ? damaged(entry) : entry));
+  if (fields["entries"] === undefined) return frame;
+  const isMeant = ({ message }: Json): boolean =>
+    message !== undefined && (ids === null || ids.has(String((message as Json)["clientMsgId"])));
+  const entries = (fields["entries"] as Json[]).map((entry) => (isMeant(entry) ? damaged(entry) : entry));
   return { [kind]: { ...fields, entries } };
+}
+
+/** An OfflinePage as it was read when the conversation had this head. */
+function pageUpTo(frame: Json, head: bigint): Json {
+  const [[kind, fields]] = Object.entries(frame) as [[string, Json]];
+  const entries = ((fields["entries"] ?? []) as Json[]).filter(({ seq }) => BigInt(String(seq)) <= head);
+  return { [kind]: { ...fields, entries, head: head.toString(), hasMore: false } };
 }
 
 /** An entry with another slot than its message: a tombstone, or one that nobody knows. */

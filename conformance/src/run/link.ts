@@ -1,6 +1,7 @@
 /** One connection of a case, from the suite's end: what was heard on it, and what has been taken up of that. */
 import type { Fault, RecordStream } from "../codec/codec.js";
 import { encodeRecord, lapsesOf } from "../codec/codec.js";
+import { CaseError } from "../case/scope.js";
 import type { Json } from "../codec/json.js";
 import { type FrameEvent, hexOf, type Recorder } from "../history/history.js";
 import type { Handlers, Wire } from "../wire/connection.js";
@@ -10,6 +11,8 @@ export interface Heard {
   readonly kind: string | null;
   readonly fields: Json;
   readonly event: FrameEvent;
+  /** The whole record. */
+  readonly record: Uint8Array;
   taken: boolean;
 }
 
@@ -38,6 +41,8 @@ export class Link {
   readonly #recorder: Recorder;
   readonly #changed: () => void;
   readonly #stream: RecordStream;
+  /** What is kept to be written at once. */
+  #kept: Uint8Array[] | null = null;
 
   constructor(
     readonly ends: Ends,
@@ -64,7 +69,7 @@ export class Link {
           record,
         );
         const [entry] = "frame" in reading ? Object.entries(reading.frame) : [];
-        this.heard.push({ kind: entry?.[0] ?? null, fields: (entry?.[1] ?? {}) as Json, event, taken: false });
+        this.heard.push({ kind: entry?.[0] ?? null, fields: (entry?.[1] ?? {}) as Json, event, record, taken: false });
       }
       this.#changed();
     },
@@ -110,11 +115,20 @@ export class Link {
     });
   }
 
-  /** Sends frames. @param more Bytes that stand behind the fields of each: fields that nobody knows. */
-  tell(frames: readonly Json[], more: Uint8Array | null = null): FrameEvent[] {
-    const records = frames.map((frame) => (more ? withFields(encodeRecord(frame), more) : encodeRecord(frame)));
+  /**
+   * Sends frames.
+   *
+   * @param more Bytes that stand behind the fields of each: fields that nobody knows.
+   * @param size Fills each Frame up with such a field until it has so many bytes.
+   */
+  tell(frames: readonly Json[], more: Uint8Array | null = null, size: number | null = null): FrameEvent[] {
+    const records = frames.map((frame) => {
+      const record = more ? withFields(encodeRecord(frame), more) : encodeRecord(frame);
+      return size === null ? record : filledTo(record, size);
+    });
     const events = frames.map((frame, i) => this.#note(this.ends.suite, this.ends.subject, { frame }, records[i]!));
-    this.wire.send(records);
+    if (this.#kept) this.#kept.push(...records);
+    else this.wire.send(records);
     return events;
   }
 
@@ -132,10 +146,22 @@ export class Link {
     return event;
   }
 
+  /** Writes what is sent in `act` at once: one write on TCP, one message on WebSocket. */
+  together(act: () => void): void {
+    const kept: Uint8Array[] = (this.#kept = []);
+    try {
+      act();
+    } finally {
+      this.#kept = null;
+    }
+    this.wire.raw(Buffer.concat(kept));
+  }
+
   /** Sends what is no frame. */
   bytes(bytes: Uint8Array): void {
     this.#note(this.ends.suite, this.ends.subject, { fault: "RAW", clause: "" }, bytes);
-    this.wire.raw(bytes);
+    if (this.#kept) this.#kept.push(bytes);
+    else this.wire.raw(bytes);
   }
 
   /** Sends a WebSocket text message. */
@@ -200,8 +226,29 @@ function varint(value: number): number[] {
   return bytes;
 }
 
-/** A record with more bytes at the end of the message that its Frame holds. */
-function withFields(record: Uint8Array, more: Uint8Array): Uint8Array {
+/** A record of any kind, with these bytes as its message. */
+export function recordOf(kind: number, message: Uint8Array): Uint8Array {
+  const frame = Buffer.concat([Buffer.from([...varint(kind * 8 + 2), ...varint(message.length)]), message]);
+  return Buffer.concat([Buffer.from([0x0a, ...varint(frame.length)]), frame]);
+}
+
+/** Field 9999 as a varint, and 9998 as bytes: what a later version may have added. */
+const LATER_FIELDS = Buffer.from("f8f00401f2f00403616263", "hex");
+
+/** Fields by their numbers, as text or whole numbers; `true` for some that no version has. */
+export function unknownFields(fields: true | Readonly<Record<string, string | bigint>>): Uint8Array {
+  if (fields === true) return LATER_FIELDS;
+  return Buffer.concat(
+    Object.entries(fields).map(([number, value]) => {
+      if (typeof value === "bigint") return Buffer.from([...varint(Number(number) * 8), ...varint(Number(value))]);
+      const bytes = Buffer.from(value);
+      return Buffer.concat([Buffer.from([...varint(Number(number) * 8 + 2), ...varint(bytes.length)]), bytes]);
+    }),
+  );
+}
+
+/** Where the parts of a record begin: its Frame, and the message in it. */
+function partsOf(record: Uint8Array): { frame: Uint8Array; tag: Uint8Array; message: Uint8Array } {
   let at = 1;
   while (record[at++]! >= 0x80);
   const frame = record.subarray(at);
@@ -209,7 +256,26 @@ function withFields(record: Uint8Array, more: Uint8Array): Uint8Array {
   while (frame[tag++]! >= 0x80);
   let body = tag;
   while (frame[body++]! >= 0x80);
-  const message = Buffer.concat([frame.subarray(body), more]);
-  const inner = Buffer.concat([frame.subarray(0, tag), Buffer.from(varint(message.length)), message]);
+  return { frame, tag: frame.subarray(0, tag), message: frame.subarray(body) };
+}
+
+/** A record with more bytes at the end of the message that its Frame holds. */
+function withFields(record: Uint8Array, more: Uint8Array): Uint8Array {
+  const { tag, message } = partsOf(record);
+  const inner = Buffer.concat([tag, Buffer.from(varint(message.length + more.length)), message, more]);
   return Buffer.concat([Buffer.from([0x0a, ...varint(inner.length)]), inner]);
+}
+
+/** A record whose Frame has exactly `size` bytes, by an unknown field of zeros. */
+function filledTo(record: Uint8Array, size: number): Uint8Array {
+  // Where the length of a length grows there is a size that one field alone does not come to.
+  for (const front of [Buffer.alloc(0), Buffer.from("f8f00401", "hex")]) {
+    const missing = size - partsOf(record).frame.length - front.length;
+    for (let zeros = missing; zeros >= Math.max(0, missing - 12); zeros--) {
+      const field = Buffer.from([...varint(9997 * 8 + 2), ...varint(zeros)]);
+      const filled = withFields(record, Buffer.concat([front, field, Buffer.alloc(zeros)]));
+      if (partsOf(filled).frame.length === size) return filled;
+    }
+  }
+  throw new CaseError(`no frame of ${size} bytes can be made of this`);
 }

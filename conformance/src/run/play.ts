@@ -71,7 +71,7 @@ const SELECTORS: Readonly<Record<string, readonly string[]>> = {
 };
 
 const isLiteral = (value: JsonValue | undefined): value is JsonValue =>
-  value !== undefined && (typeof value !== "object" || "userId" in value || "groupId" in value);
+  value !== undefined && (typeof value !== "object" || "userId" in value || "groupId" in value || "hex" in value);
 
 export abstract class Play {
   readonly checks = new Map<string, CheckResult>();
@@ -92,6 +92,11 @@ export abstract class Play {
   readonly changed = (): void => {
     for (const watcher of Array.from(this.#watchers)) watcher();
   };
+
+  /** When the suite did something of which waits are measured, among the events from a place on; undefined for nothing. */
+  protected actedAt(_from: number): number | undefined {
+    return undefined;
+  }
 
   /** Why what is judged can do nothing any more; null while it can. */
   protected abstract died(): string | null;
@@ -129,8 +134,9 @@ export abstract class Play {
         continue;
       }
       this.set.recorder.step = this.#stepCount++;
+      const from = this.set.recorder.events.length;
       await this.#step(step);
-      this.stepEndedAt = this.set.recorder.now();
+      this.stepEndedAt = this.actedAt(from) ?? this.set.recorder.now();
     }
   }
 
@@ -148,6 +154,7 @@ export abstract class Play {
     for (const value of values) {
       this.scope.variables.set(String(as), value);
       await this.#steps(steps as unknown as Step[]);
+      if (repeat["until"] !== undefined && this.#unmet(repeat["until"] as Json) === null) break;
     }
   }
 
@@ -223,7 +230,7 @@ export abstract class Play {
       for (const [name, written] of Object.entries(step["bind"] as Json)) {
         const value =
           typeof written === "object" ? numberValue(written, this.scope) : this.scope.evaluate(String(written));
-        this.scope.variables.set(name, value);
+        this.scope.variables.set(this.scope.text(name), value);
       }
       return true;
     }
@@ -242,7 +249,13 @@ export abstract class Play {
     return false;
   }
 
-  #expect({ that, ...bounds }: Json): void {
+  #expect(comparison: Json): void {
+    const unmet = this.#unmet(comparison);
+    if (unmet !== null) throw new NotMet(unmet);
+  }
+
+  /** What is wrong with a comparison; null when it holds. */
+  #unmet({ that, ...bounds }: Json): string | null {
     const actual = numberValue(that!, this.scope);
     for (const [name, written] of Object.entries(bounds)) {
       const bound = numberValue(written, this.scope);
@@ -255,7 +268,22 @@ export abstract class Play {
         atMost: actual <= bound,
       }[name];
       if (holds === undefined) throw new CaseError(`expect: no such comparison: ${name}`);
-      if (!holds) throw new NotMet(`${String(that)} is ${actual}, and should be: ${name} ${bound}`);
+      if (!holds) return `${String(that)} is ${actual}, and should be: ${name} ${bound}`;
+    }
+    return null;
+  }
+
+  /** How many there were: `is`, `atLeast` or `atMost` so many. */
+  protected isCount(count: number, { is, atLeast, atMost }: Json, decisive: () => number[] = () => []): void {
+    const bound = (written: JsonValue) => numberValue(written, this.scope);
+    if (is !== undefined && BigInt(count) !== bound(is)) {
+      throw new NotMet(`it came ${count} times, and not ${bound(is)}`, decisive());
+    }
+    if (atLeast !== undefined && BigInt(count) < bound(atLeast)) {
+      throw new NotMet(`it came ${count} times, and not at least ${bound(atLeast)}`, decisive());
+    }
+    if (atMost !== undefined && BigInt(count) > bound(atMost)) {
+      throw new NotMet(`it came ${count} times, and not at most ${bound(atMost)}`, decisive());
     }
   }
 
@@ -324,14 +352,22 @@ export abstract class Play {
     throw new NotMet(`${kind}: ${wrong.slice(0, 4).join("; ")}`, question);
   }
 
+  /** Binds a name to what was measured under it: how many times, the shortest, the longest, and how far these are apart. */
+  #noteWait(name: string, took: number): void {
+    const { count = 0, least = took, most = took } = (this.scope.variables.get(name) ?? {}) as Json;
+    const [low, high] = [Math.min(Number(least), took), Math.max(Number(most), took)];
+    this.scope.variables.set(name, { count: Number(count) + 1, least: low, most: high, spread: high - low });
+  }
+
   /** How long a step may have taken, from the end of the one before or from a moment that has a name. */
   #elapsed(at: number, step: Step): void {
     if (step["elapsed"] === undefined) return;
-    const { atLeast, atMost, since, as } = step["elapsed"] as Json;
+    const { atLeast, atMost, since, as, tally } = step["elapsed"] as Json;
     const begun = since === undefined ? this.stepEndedAt : this.#marks.get(String(since));
     if (begun === undefined) throw new CaseError(`elapsed: there is no mark "${String(since)}"`);
     const took = Math.round(at - begun);
     if (as !== undefined) this.scope.variables.set(this.scope.text(String(as)), BigInt(Math.max(0, took)));
+    if (tally !== undefined) this.#noteWait(String(tally), took);
     // A clock is read on both sides of a wire: a millisecond is nobody's fault.
     if (atLeast !== undefined && took + 2 < Number(numberValue(atLeast, this.scope))) {
       throw new NotMet(`it came after ${took} ms, and not before ${numberValue(atLeast, this.scope)} ms was allowed`);

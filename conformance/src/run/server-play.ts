@@ -1,5 +1,7 @@
 /** A case for a server: the suite plays every device, on real connections. */
-import { RecordStream } from "../codec/codec.js";
+import type protobuf from "protobufjs";
+import { oddityIn, RecordStream } from "../codec/codec.js";
+import { fromJson } from "../codec/json.js";
 import type { Json, JsonValue, Step } from "../case/case.js";
 import {
   conversationOf,
@@ -15,9 +17,9 @@ import { mismatches } from "../case/pattern.js";
 import { CaseError, type CaseMessage, crcOf } from "../case/scope.js";
 import type { ControlAct, RunningServer } from "../subject/subject.js";
 import { dial, DialRefused, SUBPROTOCOL, type Transport } from "../wire/connection.js";
-import { type Heard, Link } from "./link.js";
+import { type Heard, Link, recordOf, unknownFields } from "./link.js";
 import { NotApplicable, NotMet, Play, type PlaySetting } from "./play.js";
-import { vectorOf } from "./vectors.js";
+import { chunksOf } from "./vectors.js";
 
 /** The largest frame that the suite takes from a server, bytes: what Welcome announces is judged by an invariant. */
 const FRAME_BYTES_MAX = 64 * 2 ** 20;
@@ -120,15 +122,26 @@ export class ServerPlay extends Play {
     if (act["alive"] !== undefined) return this.#fence(link);
     if (act["gets"] !== undefined) return this.#gets(device, act, step);
     if (act["log"] !== undefined) return this.#log(device, act);
+    if (act["pages"] !== undefined) return this.#pages(device, act);
+    if (act["sees"] !== undefined) return this.#sees(link, act["sees"] as Json, step);
+    if (act["rising"] !== undefined) return this.#rising(link, conversationOf(String(act["rising"]), this.scope));
     if (act["state"] !== undefined) return this.#state(device, act);
     if (act["sync"] !== undefined) return this.#sync(device, act);
     if (act["stream"] !== undefined) {
-      for (const chunk of vectorOf(this.scope.evaluate(String(act["stream"])) as string).chunks) {
-        link.bytes(Buffer.from(chunk, "hex"));
-      }
+      const name = String(act["stream"]);
+      const vector = name.startsWith("$") ? String(this.scope.evaluate(name)) : name;
+      for (const chunk of chunksOf(vector, link.wire.transport)) link.bytes(chunk);
       return;
     }
-    if (act["bytes"] !== undefined) return link.bytes(Buffer.from(String(act["bytes"]).replaceAll(/\s/g, ""), "hex"));
+    if (act["record"] !== undefined) {
+      return link.bytes(recordOf(Number(numberValue(act["record"], this.scope)), hexBytes(act["message"] ?? "")));
+    }
+    if (act["bytes"] !== undefined) return link.bytes(hexBytes(this.scope.text(String(act["bytes"]))));
+    if (act["together"] !== undefined) return this.#together(device, act["together"] as Json[]);
+    if (act["first"] !== undefined) return this.#placed(link, act["first"] as Json, "first");
+    if (act["last"] !== undefined) return this.#placed(link, act["last"] as Json, "last");
+    if (act["answered"] !== undefined) return this.#answered(link, act["answered"]);
+    if (act["plain"] !== undefined) return this.#plain(link);
     if (act["text"] !== undefined) return link.text(String(act["text"]));
     if (act["cut"] !== undefined) return this.#leave(link, act["cut"] === "end" ? "end" : "reset");
     if (act["stall"] !== undefined) return link.stall();
@@ -221,9 +234,87 @@ export class ServerPlay extends Play {
       const [kind] = Object.keys(each);
       return kind === "hello" ? this.#hello(device, (each["hello"] ?? {}) as Json) : frameOf(each, this.scope);
     });
-    const alien = act["alien"] === true ? ALIEN_FIELDS : null;
-    device.open().tell(frames, alien);
+    device.open().tell(frames, this.#alien(act), this.#sized(act));
     if (act["flush"] === true) device.open().wire.flush();
+  }
+
+  /** Fields that the other side does not know. */
+  #alien({ alien }: Json): Uint8Array | null {
+    if (alien === undefined) return null;
+    if (alien === true) return unknownFields(true);
+    const fields = Object.entries(alien as Json).map(([number, value]): [string, string | bigint] => [
+      number,
+      typeof value === "number" ? BigInt(value) : this.scope.user(String(value)),
+    ]);
+    return unknownFields(Object.fromEntries(fields));
+  }
+
+  #sized({ sized }: Json): number | null {
+    return sized === undefined ? null : Number(numberValue(sized, this.scope));
+  }
+
+  /** Frames and bytes in one write, or in one message. */
+  #together(device: Device, acts: readonly Json[]): void {
+    device.open().together(() => {
+      for (const act of acts) {
+        if (act["tell"] !== undefined) this.#tell(device, act);
+        else if (act["send"] !== undefined) this.#send(device, act);
+        else if (act["bytes"] !== undefined) device.open().bytes(hexBytes(act["bytes"]));
+        else throw new CaseError(`together are tell, send and bytes: ${JSON.stringify(act)}`);
+      }
+    });
+  }
+
+  /** What stands at one end of all that came on a connection. */
+  async #placed(link: Link, pattern: Json, place: "first" | "last"): Promise<void> {
+    if (link.closed === null) await this.#fence(link);
+    const all = place === "first" ? link.heard : link.heard.toReversed();
+    const heard = all.find(({ kind }) => place === "first" || link.closed !== null || kind !== "pong");
+    const [[kind, fields = {}]] = Object.entries(pattern) as [[string, Json]];
+    if (!heard) throw new NotMet("nothing came");
+    if (heard.kind !== kind) {
+      throw new NotMet(`the ${place} frame is ${heard.kind ?? "none"}, and not ${kind}`, [heard.event.n]);
+    }
+    this.judge(heard, kind, fields, link);
+  }
+
+  /** Each of these requests has exactly one result or refusal. */
+  async #answered(link: Link, written: JsonValue): Promise<void> {
+    const ids = (Array.isArray(written) ? written : [written]).flatMap((each) => {
+      if (typeof each !== "object" || Array.isArray(each)) return [Number(numberValue(each, this.scope))];
+      const [from, to] = [Number(numberValue(each["from"]!, this.scope)), Number(numberValue(each["to"]!, this.scope))];
+      return Array.from({ length: to - from + 1 }, (_, i) => from + i);
+    });
+    const answers = (id: number) =>
+      link.heard.filter(({ kind, fields }) => ANSWERS.has(kind ?? "") && fields["requestId"] === id);
+    for (const id of ids) {
+      await this.until(
+        () => {
+          if (answers(id).length > 0) return true;
+          if (link.closed !== null) throw new NotMet(`the connection was closed without an answer to request ${id}`);
+          return undefined;
+        },
+        () => new NotMet(`request ${id} has no answer`),
+      );
+    }
+    await this.#fence(link);
+    for (const id of ids) {
+      const all = answers(id);
+      if (all.length !== 1) {
+        const events = all.map(({ event }) => event.n);
+        throw new NotMet(`request ${id} has ${all.length} answers`, events);
+      }
+      all[0]!.taken = true;
+    }
+  }
+
+  /** All that came is what a sender of version 1.0 writes. */
+  async #plain(link: Link): Promise<void> {
+    await this.#fence(link);
+    for (const { record, event } of link.heard) {
+      const oddity = oddityIn(record);
+      if (oddity !== null) throw new NotMet(`there came ${oddity}`, [event.n]);
+    }
   }
 
   /**
@@ -231,7 +322,7 @@ export class ServerPlay extends Play {
    * byte, unless the case says otherwise.
    */
   #send(device: Device, act: Json): void {
-    const { send, to, alien, times = 1, ...over } = act;
+    const { send, to, alien, sized, times = 1, ...over } = act;
     const name = this.scope.text(String(send));
     const type = typeOfKind("sendReq");
     const written = Object.fromEntries(
@@ -258,7 +349,7 @@ export class ServerPlay extends Play {
       },
     };
     for (let i = 0; i < Number(numberValue(times, this.scope)); i++)
-      device.open().tell([frame], alien === true ? ALIEN_FIELDS : null);
+      device.open().tell([frame], this.#alien({ alien: alien! }), this.#sized({ sized: sized! }));
   }
 
   #someBody(): string {
@@ -406,9 +497,8 @@ export class ServerPlay extends Play {
       this.#ownSlots(link, key, position, (seq) => (position = seq));
       const next = await this.until(
         () => {
-          const push = this.#untakenOf(link, "push", isHere);
-          const notice = this.#untakenOf(link, "headNotify", isHere);
-          const found = push ?? notice;
+          const found =
+            this.#untakenOf(link, ["push", "offlinePage"], isHere) ?? this.#untakenOf(link, ["headNotify"], isHere);
           if (found) return found;
           if (link.closed !== null) throw new NotMet(`the connection was closed: ${link.closed}`);
           return undefined;
@@ -430,6 +520,18 @@ export class ServerPlay extends Play {
           throw new NotMet(`entry ${seq} was pushed where ${position + 1n} was next`, [next.event.n]);
         }
         take(entry, next.event.n);
+      } else if (next.kind === "offlinePage") {
+        // A page that the case asked for.
+        for (const entry of (next.fields["entries"] ?? []) as Json[]) {
+          const seq = BigInt(String(entry["seq"] ?? "0"));
+          if (seq <= position) continue;
+          if (seq !== position + 1n) {
+            throw new NotMet(`a page holds entry ${seq} where ${position + 1n} was next`, [next.event.n]);
+          }
+          take(entry, next.event.n);
+        }
+        if (next.fields["hasMore"] !== true) continue;
+        for (const { entry, event } of await this.#pull(device, conversation, position)) take(entry, event);
       } else if (BigInt(String(next.fields["head"] ?? "0")) > position) {
         for (const { entry, event } of await this.#pull(device, conversation, position)) take(entry, event);
       }
@@ -448,10 +550,11 @@ export class ServerPlay extends Play {
     void step;
   }
 
-  #untakenOf(link: Link, kind: string, { conversation }: Json): Heard | undefined {
+  #untakenOf(link: Link, kinds: readonly string[], { conversation }: Json): Heard | undefined {
     const wanted = JSON.stringify(conversation);
     return link.heard.find(
-      (heard) => !heard.taken && heard.kind === kind && JSON.stringify(heard.fields["conversation"]) === wanted,
+      (heard) =>
+        !heard.taken && kinds.includes(heard.kind ?? "") && JSON.stringify(heard.fields["conversation"]) === wanted,
     );
   }
 
@@ -510,6 +613,111 @@ export class ServerPlay extends Play {
     const pattern = act["is"]!;
     const wrong = mismatches(typeOfKind("historyPage"), { entries: pattern }, { entries }, this.scope);
     if (wrong.length > 0) throw new NotMet(`the conversation: ${wrong.slice(0, 4).join("; ")}`, [decisive]);
+  }
+
+  /**
+   * A chain of pages to its end: forwards with `after`, as PullOffline gives it, or backwards with `before`, as
+   * PullHistory does. Each page is judged by itself, and all of them by their entries.
+   */
+  async #pages(device: Device, act: Json): Promise<void> {
+    const { pages, after, before, is, skipped, ...more } = act;
+    const isBackwards = before !== undefined;
+    const [question, kind] = isBackwards ? ["pullHistory", "historyPage"] : ["pullOffline", "offlinePage"];
+    const conversation = conversationOf(String(pages), this.scope);
+    const request = messageOf(typeOfKind(question), more, this.scope);
+    const link = device.open();
+    const entries: Json[] = [];
+    let at = numberValue(before ?? after ?? 0, this.scope);
+    let range: Json | undefined;
+    let decisive = 0;
+    for (let isFirst = true; ; isFirst = false) {
+      const requestId = this.#request(device);
+      const where = { [isBackwards ? "before" : "after"]: at.toString() };
+      link.tell([{ [question]: { requestId, conversation, ...request, ...where } }]);
+      const page = await this.hear(link, { [kind]: { requestId, conversation: String(pages) } }, {}, () =>
+        this.#instead(link, kind, { requestId }),
+      );
+      decisive = page.event.n;
+      const items = (page.fields["entries"] ?? []) as Json[];
+      const wrong = [
+        ...this.#excess(items, request, this.scope.variables.get(device.name) as Json),
+        // What the first page of a history ends with depends on the head: its entries say.
+        ...(isBackwards ? backwards(page.fields, isFirst ? 0n : at) : forwards(page.fields, at)),
+      ];
+      if (wrong.length > 0) throw new NotMet(`the page for ${JSON.stringify(where)}: ${wrong.join("; ")}`, [decisive]);
+      range = (page.fields["skipped"] as Json | undefined) ?? range;
+      if (isBackwards) entries.unshift(...items);
+      else entries.push(...items);
+      if (page.fields["hasMore"] !== true) break;
+      at = isBackwards ? seqOf(items[0]!) : endOf(page.fields, at);
+    }
+    const wrong = mismatches(
+      typeOfKind(kind),
+      { ...(is === undefined ? {} : { entries: is }), skipped: skipped ?? { is: "absent" } },
+      { entries, ...(range === undefined ? {} : { skipped: range }) },
+      this.scope,
+    );
+    if (wrong.length > 0) throw new NotMet(`the pages: ${wrong.slice(0, 4).join("; ")}`, [decisive]);
+  }
+
+  /** By how much a page is above what was asked for and what Welcome announced. 0 asks for what was announced. */
+  #excess(items: readonly Json[], request: Json, { limits }: Json): string[] {
+    const atMost = (wanted: JsonValue | undefined, limit: JsonValue | undefined) =>
+      Number(wanted ?? 0) === 0 ? Number(limit) : Math.min(Number(wanted), Number(limit));
+    const count = atMost(request["entriesMax"], (limits as Json)["pageEntriesMax"]);
+    const room = atMost(request["bytesMax"], (limits as Json)["pageBytesMax"]);
+    const bytes = items.reduce((sum, item) => sum + ENTRY().encode(fromJson(ENTRY(), item)).finish().length, 0);
+    return [
+      ...(items.length > count ? [`it holds ${items.length} entries, and no more than ${count} were wanted`] : []),
+      ...(items.length > 1 && bytes > room ? [`its entries have ${bytes} bytes, above ${room}`] : []),
+    ];
+  }
+
+  /** Waits until frames have come that fit wholly, in this order, and takes them; what else came is passed over. */
+  async #sees(link: Link, patterns: Json | readonly Json[], step: Step): Promise<void> {
+    let behind = -1;
+    for (const pattern of Array.isArray(patterns) ? (patterns as Json[]) : [patterns as Json]) {
+      const ms = step["within"] === undefined ? this.set.patienceMs : Number(numberValue(step["within"], this.scope));
+      const recent = () => link.heard.slice(-3).map(({ event }) => event.n);
+      const seen = await this.until(
+        () => {
+          const found = this.matching(link, pattern, false).find((heard) => link.heard.indexOf(heard) > behind);
+          if (found) return found;
+          if (link.closed !== null) {
+            throw new NotMet(`the connection was closed, and ${JSON.stringify(pattern)} had not come`, recent());
+          }
+          return undefined;
+        },
+        () => new NotMet(`${JSON.stringify(pattern)} did not come`, recent()),
+        ms,
+      );
+      seen.taken = true;
+      behind = link.heard.indexOf(seen);
+    }
+  }
+
+  /** The entries of a conversation rise on a connection: pushes, pages and the session's own SendAcks taken together. */
+  #rising(link: Link, conversation: Json): void {
+    const wanted = JSON.stringify(conversation);
+    let last = 0n;
+    for (const { kind, fields, event } of link.heard) {
+      if (JSON.stringify(fields["conversation"]) !== wanted) continue;
+      const accepted = fields["accepted"] as Json | undefined;
+      const items =
+        kind === "push"
+          ? [fields["entry"] as Json]
+          : kind === "offlinePage"
+            ? ((fields["entries"] ?? []) as Json[])
+            : kind === "sendAck" && accepted && accepted["duplicate"] !== true
+              ? [accepted]
+              : [];
+      // A page that was asked for below what came meanwhile stands aside.
+      if (kind === "offlinePage" && items[0] && seqOf(items[0]) <= last) continue;
+      for (const item of items) {
+        if (seqOf(item) <= last) throw new NotMet(`entry ${seqOf(item)} came behind entry ${last}`, [event.n]);
+        last = seqOf(item);
+      }
+    }
   }
 
   /** What a sync with an empty token says of a conversation. */
@@ -622,10 +830,62 @@ export class ServerPlay extends Play {
   }
 }
 
-/** Field 9999 as a varint, and 9998 as bytes: what a later version may have added. */
-const ALIEN_FIELDS = Buffer.from("f8f00401f2f00403616263", "hex");
+/** The kinds of frames that answer a request by its request_id. */
+const ANSWERS = new Set(["offlinePage", "historyPage", "syncPage", "querySendResult", "tokenRefreshed", "error"]);
 
-const ENTRY = () => typeOfKind("push").fields["entry"]!.resolve().resolvedType as never;
+const hexBytes = (written: JsonValue): Uint8Array => Buffer.from(String(written).replaceAll(/\s/g, ""), "hex");
+
+const ENTRY = () => typeOfKind("push").fields["entry"]!.resolve().resolvedType as protobuf.Type;
+
+const seqOf = (entry: Json): bigint => BigInt(String(entry["seq"] ?? "0"));
+
+/** How far a page goes that was asked for with `after`. */
+function endOf(page: Json, after: bigint): bigint {
+  const last = ((page["entries"] ?? []) as Json[]).at(-1);
+  const skipped = page["skipped"] as Json | undefined;
+  return last ? seqOf(last) : skipped ? BigInt(String(skipped["upTo"] ?? "0")) : after;
+}
+
+const isHoleless = (items: readonly Json[]): boolean =>
+  items.every((item, i) => i === 0 || seqOf(item) === seqOf(items[i - 1]!) + 1n);
+
+/** What is wrong with an OfflinePage by itself. */
+function forwards(page: Json, after: bigint): string[] {
+  const items = (page["entries"] ?? []) as Json[];
+  const skipped = page["skipped"] as Json | undefined;
+  const [from, upTo] = [BigInt(String(skipped?.["from"] ?? "0")), BigInt(String(skipped?.["upTo"] ?? "0"))];
+  const next = skipped ? upTo + 1n : after + 1n;
+  const [head, end] = [BigInt(String(page["head"] ?? "0")), endOf(page, after)];
+  const isMore = page["hasMore"] === true;
+  return [
+    ...(skipped && from !== after + 1n ? [`it skips from ${from} on, behind ${after}`] : []),
+    ...(skipped && upTo < from ? [`it skips from ${from} up to ${upTo}`] : []),
+    ...(items[0] && seqOf(items[0]) !== next ? [`it begins with ${seqOf(items[0])}, where ${next} is next`] : []),
+    ...(isHoleless(items) ? [] : ["its seqs do not follow one another"]),
+    ...(end > head ? [`it reaches ${end}, above its head ${head}`] : []),
+    ...(isMore === end < head ? [] : [`it ends at ${end} with head ${head}, and has_more is ${isMore}`]),
+    ...(end === after && head > after ? ["it brings nothing although there is more"] : []),
+  ];
+}
+
+/** What is wrong with a HistoryPage by itself. */
+function backwards(page: Json, before: bigint): string[] {
+  const items = (page["entries"] ?? []) as Json[];
+  const floor = BigInt(String(page["floor"] ?? "0"));
+  const isMore = page["hasMore"] === true;
+  const [first, last] = [items[0], items.at(-1)];
+  return [
+    ...(isHoleless(items) ? [] : ["its seqs do not follow one another"]),
+    ...(before > 0n && last && seqOf(last) !== before - 1n
+      ? [`it ends with ${seqOf(last)}, in front of ${before}`]
+      : []),
+    ...(first && isMore !== seqOf(first) > floor
+      ? [`it begins with ${seqOf(first)} at floor ${floor}, and has_more is ${isMore}`]
+      : []),
+    ...(!first && isMore ? ["it brings nothing although there is more"] : []),
+    ...(isMore && page["skipped"] ? ["it has a skipped range and is not the last"] : []),
+  ];
+}
 
 const conversationIn = ({ conversation }: Json): Json => (conversation === undefined ? {} : { conversation });
 

@@ -8,7 +8,11 @@ interface StreamVector {
   readonly clauses: readonly string[];
   readonly transport: Transport;
   readonly chunks: readonly string[];
-  readonly expect: readonly { readonly events: readonly unknown[]; readonly fault?: { code: string } }[];
+  readonly expect: readonly {
+    readonly events: readonly unknown[];
+    readonly fault?: { code: string };
+    readonly waiting?: true;
+  }[];
 }
 
 const files = new Map<string, readonly StreamVector[]>();
@@ -26,15 +30,26 @@ function read(file: string): readonly StreamVector[] {
   return vectors;
 }
 
-/** The ids of the vectors of a file that are about a clause, for one transport. */
-export const vectorsOf = (
-  { file, clause, outcomes }: { file: string; clause?: string; outcomes?: number },
-  transport: Transport,
-): string[] =>
+/** Bytes for TCP can go over a WebSocket as one message, unless they end inside a record. */
+const fits = ({ transport, expect }: StreamVector, over: Transport): boolean =>
+  transport === over || (over === "websocket" && !expect.some(({ waiting }) => waiting === true));
+
+/**
+ * The ids of the vectors of a file that are about a clause, for one transport; without those of which an implementation
+ * has a choice what to make.
+ */
+export const vectorsOf = ({ file, clause }: { file: string; clause?: string }, transport: Transport): string[] =>
   read(file)
-    .filter((vector) => vector.transport === transport && (clause === undefined || vector.clauses.includes(clause)))
-    .filter(({ expect }) => outcomes === undefined || expect.length === outcomes)
+    .filter((vector) => fits(vector, transport) && vector.expect.length === 1)
+    .filter((vector) => clause === undefined || vector.clauses.includes(clause))
     .map(({ id }) => `${file}/${id}`);
+
+/** The bytes of one vector, by `file/id`, as they are written on a transport. */
+export function chunksOf(name: string, transport: Transport): Uint8Array[] {
+  const vector = vectorOf(name);
+  const chunks = vector.chunks.map((chunk) => Buffer.from(chunk, "hex"));
+  return vector.transport === transport ? chunks : [Buffer.concat(chunks)];
+}
 
 /** One vector by `file/id`. */
 export function vectorOf(name: string): StreamVector {

@@ -61,13 +61,16 @@ export class AdapterClient implements RunningClient {
     });
     [this.#program, this.#dialogue, this.died] = [program, dialogue, null];
     let isGreeted = false;
-    void program.ended.then(() => {
-      const isOurs = program.isEndAsked && fault === null;
-      const sentence = fault ?? notExecuted(program) ?? `The adapter ${program.obituary}.`;
-      dialogue.close(isOurs ? "The adapter was ended by the suite." : sentence);
-      if (isOurs || this.#program !== program) return;
-      this.died = sentence;
-      if (isGreeted) this.#note("died", sentence);
+    const isOurs = () => program.isEndAsked && fault === null;
+    const sentence = () =>
+      isOurs()
+        ? "The adapter was ended by the suite."
+        : (fault ?? notExecuted(program) ?? `The adapter ${program.obituary}.`);
+    void program.ended.then(async () => {
+      await dialogue.end(sentence);
+      if (isOurs() || this.#program !== program) return;
+      this.died = sentence();
+      if (isGreeted) this.#note("died", this.died);
     });
     try {
       await this.#greet(dialogue);

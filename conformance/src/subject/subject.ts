@@ -51,7 +51,7 @@ export type ControlAct =
       readonly upTo: string;
       readonly as: "tombstone" | "floor";
     }
-  /** Answered with a token of the user that ends then. */
+  /** Answered with a token of the user that ends then, or up to a second later: many count in whole seconds. */
   | { readonly control: "token"; readonly user: string; readonly expiresAtMs: number }
   | { readonly control: "storeFault"; readonly on: boolean };
 

@@ -268,12 +268,15 @@ class ServerDriver implements ImwireServer {
     const { link, reader } = peer;
     const at = performance.now();
     this.metrics.bytesIn += bytes.length;
+    let isWhole = false;
     try {
       for (const frame of message ? reader.takeMessage(bytes) : reader.take(bytes)) {
+        isWhole = true;
         const received = decodeFrame(frame);
         if (received.kind === "known" && received.body.$case === "deliverAck") this.metrics.deliverAcks++;
         this.#step({ kind: "received", at, link, frame: received });
       }
+      if (!isWhole) this.#step({ kind: "progress", at, link });
     } catch (error) {
       if (error instanceof DecodeFault) {
         const code =

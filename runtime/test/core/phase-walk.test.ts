@@ -238,7 +238,7 @@ describe("the server's session", () => {
       verdict,
     })),
     broken: [{ kind: "broken", at: 1, code: ErrorCode.ERROR_CODE_MALFORMED, detail: "" }],
-    violated: [{ kind: "violated", at: 1, code: ErrorCode.ERROR_CODE_ACK_TOO_HIGH }],
+    violated: [{ kind: "violated", at: 1, code: ErrorCode.ERROR_CODE_ACK_TOO_HIGH, frameKind: 4 }],
     leave: [{ kind: "leave", at: 1, code: ErrorCode.ERROR_CODE_DRAINING }],
     sent: [{ kind: "sent", at: 1 }],
     progress: [{ kind: "progress", at: 1 }],

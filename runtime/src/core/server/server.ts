@@ -441,7 +441,16 @@ export class ServerCore {
           this.#moveCursor(seat, place, effect);
           break;
         case "ackTooHigh":
-          this.#run(seat, { kind: "violated", at, code: ErrorCode.ERROR_CODE_ACK_TOO_HIGH }, at);
+          this.#run(
+            seat,
+            {
+              kind: "violated",
+              at,
+              code: ErrorCode.ERROR_CODE_ACK_TOO_HIGH,
+              frameKind: FRAME_KINDS.deliverAck,
+            },
+            at,
+          );
           break;
         case "probe":
           this.#transmit(seat, { $case: "ping", value: { nonce: 0, pushSeq: place.delivery.pushSeq } });

@@ -71,12 +71,12 @@ export type SessionInput =
   /** The bytes are no frame. */
   | { readonly kind: "broken"; readonly at: Millis; readonly code: ErrorCode; readonly detail: string }
   /** Another core found a frame that ends the session. */
-  | { readonly kind: "violated"; readonly at: Millis; readonly code: ErrorCode }
+  | { readonly kind: "violated"; readonly at: Millis; readonly code: ErrorCode; readonly frameKind: number }
   /** The session is to end by plan. */
   | { readonly kind: "leave"; readonly at: Millis; readonly code: ErrorCode; readonly reconnectWindowMs?: number }
   /** A frame has been sent to the client. */
   | { readonly kind: "sent"; readonly at: Millis }
-  /** Bytes went out although none came in: the reader is slow and not dead. */
+  /** Bytes went out, or came of a frame that is not whole yet: the other side is slow and not dead. Clause BEAT-1. */
   | { readonly kind: "progress"; readonly at: Millis }
   /** Nothing that was taken in waits for an answer any more. */
   | { readonly kind: "settled" }
@@ -304,7 +304,7 @@ export class Session {
         phase.liveness.step({ kind: "heard", at: input.at });
         return NONE;
       case "violated":
-        return this.#fail(errorFrame(input.code));
+        return this.#fail(errorFrame(input.code, { frameKind: input.frameKind }));
       case "leave":
         return this.#farewell(input);
       case "deadline":

@@ -149,10 +149,10 @@ describe("sessions", () => {
     expect(on(fixture.connect("ann", { deviceId: "b" }).effects, link + 1)).toEqual(["welcome"]);
   });
 
-  test("ACK-5: an acknowledgement of what was never pushed ends the session", () => {
+  test("ACK-5, ERR-7: an acknowledgement of what was never pushed ends the session, and is named", () => {
     const fixture = new Fixture();
     const effects = fixture.received(fixture.open("ann"), { $case: "deliverAck", value: { upTo: 1 } });
-    expect(frames(effects, "error")).toMatchObject([{ code: ErrorCode.ERROR_CODE_ACK_TOO_HIGH }]);
+    expect(frames(effects, "error")).toMatchObject([{ code: ErrorCode.ERROR_CODE_ACK_TOO_HIGH, frameKind: 4 }]);
     expect(kinds(effects)).toContain("hangUp");
     expect(fixture.core.connections).toBe(0);
   });

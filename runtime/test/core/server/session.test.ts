@@ -363,7 +363,7 @@ describe("an open session", () => {
   });
 
   test("ACK-5: what another core found ends the session with its code", () => {
-    const violated: SessionInput = { kind: "violated", at: 0, code: ErrorCode.ERROR_CODE_ACK_TOO_HIGH };
+    const violated: SessionInput = { kind: "violated", at: 0, code: ErrorCode.ERROR_CODE_ACK_TOO_HIGH, frameKind: 4 };
     refused(ErrorCode.ERROR_CODE_ACK_TOO_HIGH, after([...OPENING(), violated]));
   });
 

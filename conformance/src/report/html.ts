@@ -1,0 +1,166 @@
+/**
+ * A run as one HTML file that needs no network: what conformance/report/page.js draws, with the data that it draws.
+ *
+ * Everything in the data may come from a stranger. It stands in the page as JSON and as base64, the page makes text of
+ * it and never markup, and the page's policy runs this one script alone.
+ */
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { gzipSync } from "node:zlib";
+import type { HistoryEvent } from "../history/history.js";
+import type { Result } from "../run/result.js";
+import { type Clauses, familyOf, KEYWORDS } from "./clauses.js";
+import { eventLabel, eventLine, participants } from "./frames.js";
+import { caseKey, type Histories } from "./result-file.js";
+import { denominators, isBad, judged, verdictLine, verdictOf, WORST_FIRST } from "./summary.js";
+import { duration, escaped } from "./text.js";
+
+const asset = (name: string): string => readFileSync(new URL(`../../report/${name}`, import.meta.url), "utf8");
+
+const hash = (text: string): string => `'sha256-${createHash("sha256").update(text).digest("base64")}'`;
+
+/** JSON that cannot end the script element that it stands in, nor open a comment in it. */
+const embedded = (value: unknown): string => JSON.stringify(value).replaceAll("<", "\\u003c");
+
+/** A history as the page wants it: with lanes, and every event in words. */
+const packed = (history: readonly HistoryEvent[]): string =>
+  gzipSync(
+    JSON.stringify({
+      who: participants(history),
+      events: history.map((event) => ({ ...event, label: eventLabel(event), line: eventLine(event) })),
+    }),
+    { level: 9 },
+  ).toString("base64");
+
+function pageData(result: Result, histories: Histories, clauses: Clauses) {
+  const cases = result.cases
+    .map((one) => ({
+      ...one,
+      key: caseKey(one),
+      bad: one.baseline === undefined && (one.checks.some(isBad) || isBad({ level: "must", word: one.word })),
+      history: one.history !== undefined && histories.has(one.history) ? one.history : null,
+      families: [...new Set(one.checks.flatMap(({ proves }) => proves.map(familyOf)))],
+      levels: [...new Set(one.checks.map(({ level }) => level))],
+      checks: one.checks.map((check) => ({ ...check, bad: isBad(check) })),
+    }))
+    .sort((a, b) => Number(b.bad) - Number(a.bad) || WORST_FIRST.indexOf(a.word) - WORST_FIRST.indexOf(b.word));
+  const listed = new Set(result.clauses.map(({ id }) => id));
+  // A check may prove a clause that binds another kind of subject; its text is wanted beside the failure all the same.
+  const others = [...new Set(cases.flatMap(({ checks }) => checks.flatMap(({ proves }) => proves)))].filter(
+    (id) => !listed.has(id),
+  );
+  const words = (id: string) => {
+    const clause = clauses.get(id);
+    return clause
+      ? {
+          keyword: KEYWORDS[clause.level],
+          text: clause.text,
+          why: clause.why,
+          seenAs: clause.seenAs,
+          test: clause.test,
+          where: `spec/${clause.chapter.file}#${clause.chapter.anchor}`,
+        }
+      : null;
+  };
+  return {
+    cases,
+    clauses: result.clauses.map((clause) => ({ ...clause, family: familyOf(clause.id), ...words(clause.id) })),
+    others: others.map((id) => ({ id, family: familyOf(id), ...words(id) })),
+    registry: [...clauses.keys()],
+    words: [...WORST_FIRST, "no-case"],
+  };
+}
+
+function figure(name: string, pass: number, total: number, aside: string): string {
+  return [
+    `<div class="figure"><b>${pass}<span>/${total}</span></b> ${escaped(name)}`,
+    `<progress max="${Math.max(1, total)}" value="${pass}" aria-label="${escaped(`${pass} of ${total} ${name}`)}"></progress>`,
+    `<small>${escaped(aside)}</small></div>`,
+  ].join("");
+}
+
+function head(result: Result): string {
+  const { counts, subject, capabilities, suite } = result;
+  const aside = ({ notApplicable, notExercised, inconclusive, fail, warn }: (typeof counts)["must"]) =>
+    [
+      [fail, "failed"],
+      [warn, "warned"],
+      [notExercised, "not reached"],
+      [inconclusive, "inconclusive"],
+      [notApplicable, "not applicable"],
+    ]
+      .filter(([number]) => number !== 0)
+      .map(([number, word]) => `${number} ${word}`)
+      .join(", ") || "all of them";
+  const facts: readonly (readonly [string, string])[] = [
+    ["subject", `${subject.kind} ${subject.name} ${subject.version}, by ${subject.way}`],
+    ["command", result.command],
+    ["seed", String(result.seed)],
+    ["started", `${result.startedAt}, took ${duration(result.durationMs)}`],
+    ["suite", `${suite.name} ${suite.version}`],
+    ["offered", capabilities.offered.join(", ") || "nothing"],
+    ["not offered", capabilities.absent.join(", ") || "nothing"],
+    ...(result.baseline ? ([["baseline", `${result.baseline.file}: covers ${result.baseline.covered}`]] as const) : []),
+    ...(result.baseline?.stale.length ? ([["stale", result.baseline.stale.join(", ")]] as const) : []),
+  ];
+  const figures = [
+    ["MUST checks", counts.must],
+    ["SHOULD checks", counts.should],
+    ["clauses", counts.clauses],
+    ["cases", counts.cases],
+  ] as const;
+  return [
+    `<header class="${verdictOf(result)}">`,
+    `<p class="over">imwire ${escaped(result.protocol)} · ${escaped(result.profile)}</p>`,
+    `<h1>${escaped(verdictLine(result))}</h1>`,
+    `<div class="figures">`,
+    ...figures.map(([name, of]) => figure(name, of.pass, judged(of), aside(of))),
+    `</div>`,
+    `<details class="facts"><summary>About this run</summary><dl>`,
+    ...facts.map(([name, value]) => `<dt>${escaped(name)}</dt><dd>${escaped(value)}</dd>`),
+    `</dl></details>`,
+    `<noscript>Cases and clauses are drawn by a script; result.json holds the same: ${escaped(denominators(result))}.</noscript>`,
+    `</header>`,
+  ].join("\n");
+}
+
+/** The whole file. */
+export function html(result: Result, histories: Histories, clauses: Clauses): string {
+  const script = asset("page.js");
+  const style = asset("page.css");
+  if (/<\/(script|style)|<!--/i.test(script + style)) throw new Error("the page's own script or style would end early");
+  const packedAll: Record<string, string> = {};
+  for (const { history } of result.cases) {
+    const events = history === undefined ? undefined : histories.get(history);
+    if (history !== undefined && events) packedAll[history] = packed(events);
+  }
+  const policy = [
+    "default-src 'none'",
+    `script-src ${hash(script)}`,
+    `style-src ${hash(style)}`,
+    "base-uri 'none'",
+    "form-action 'none'",
+  ].join("; ");
+  const title = `${result.subject.name}: imwire ${result.protocol} ${result.profile}`;
+  return [
+    `<!doctype html>`,
+    `<html lang="en">`,
+    `<head>`,
+    `<meta charset="utf-8">`,
+    `<meta http-equiv="Content-Security-Policy" content="${policy}">`,
+    `<meta name="viewport" content="width=device-width, initial-scale=1">`,
+    `<meta name="color-scheme" content="light dark">`,
+    `<title>${escaped(title)}</title>`,
+    `<style>${style}</style>`,
+    `</head>`,
+    `<body>`,
+    head(result),
+    `<main id="main"></main>`,
+    `<script type="application/json" id="data">${embedded(pageData(result, histories, clauses))}</script>`,
+    `<script type="application/json" id="histories">${embedded(packedAll)}</script>`,
+    `<script type="module">${script}</script>`,
+    `</body>`,
+    `</html>`,
+    ``,
+  ].join("\n");
+}

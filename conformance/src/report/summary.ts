@@ -1,0 +1,105 @@
+/** What every report says of a run in the same words: its denominators, its verdict, and the order of what went wrong. */
+import type { CaseResult, CheckResult, Counts, Result, Word } from "../run/result.js";
+import { count } from "./text.js";
+
+/** Worst first. */
+export const WORST_FIRST: readonly Word[] = [
+  "suite-error",
+  "fail",
+  "not-exercised",
+  "inconclusive",
+  "warn",
+  "info",
+  "not-applicable",
+  "pass",
+];
+
+/** How many were judged: what a count of passes is out of. */
+export const judged = ({ total, notApplicable }: Counts): number => total - notApplicable;
+
+/** True when the word needs somebody to do something about the subject or the run. */
+export const isBad = ({ level, word }: Pick<CheckResult, "level" | "word">): boolean =>
+  word === "fail" ||
+  word === "suite-error" ||
+  word === "inconclusive" ||
+  (word === "not-exercised" && level === "must");
+
+/** A MUST that nobody judged is no reason to be green, whatever the file says. */
+export const verdictOf = ({ verdict, counts }: Pick<Result, "verdict" | "counts">): Result["verdict"] =>
+  verdict === "conforms" && counts.must.pass === 0 ? "inconclusive" : verdict;
+
+/** `142/142 MUST checks, 18/20 SHOULD, 6 not applicable; clauses 40/41`. */
+export function denominators({ counts: { must, should, clauses } }: Pick<Result, "counts">): string {
+  const aside = must.notApplicable + should.notApplicable;
+  return [
+    `${must.pass}/${judged(must)} MUST checks, ${should.pass}/${judged(should)} SHOULD, ${aside} not applicable`,
+    `clauses ${clauses.pass}/${judged(clauses)}`,
+  ].join("; ");
+}
+
+/** The last line of a run. */
+export function verdictLine(result: Result): string {
+  const { subject, profile, protocol, counts } = result;
+  const name = subject.name === "" ? `the ${subject.kind}` : subject.name;
+  const what = `${name}${subject.version === "" ? "" : ` ${subject.version}`}`;
+  switch (verdictOf(result)) {
+    case "conforms":
+      return `${what} conforms to imwire ${protocol}, ${profile}`;
+    case "does-not-conform": {
+      const broken = counts.must.fail + counts.must.notExercised;
+      return `${what} does not conform to imwire ${protocol}, ${profile}: ${count(broken, "MUST check")} did not hold`;
+    }
+    case "inconclusive": {
+      const none = counts.must.pass + counts.must.fail === 0;
+      return none
+        ? `inconclusive: no MUST check of ${what} was judged, which says nothing about it`
+        : `inconclusive: ${count(counts.must.inconclusive, "MUST check")} of ${what} could not be told`;
+    }
+  }
+}
+
+/** A check that did not hold, with every case and permutation in which it did not. */
+export interface Trouble {
+  readonly check: CheckResult | null;
+  readonly word: Word;
+  /** The first is the one to tell of. */
+  readonly cases: readonly CaseResult[];
+}
+
+/**
+ * What `wanted` picks, worst first, the same check of several permutations once. A case that went wrong without a check
+ * that says so stands for itself, with `check` null.
+ */
+export function troubles(
+  cases: readonly CaseResult[],
+  wanted: (check: Pick<CheckResult, "level" | "word">) => boolean,
+): Trouble[] {
+  const found = new Map<string, { check: CheckResult | null; word: Word; cases: CaseResult[] }>();
+  const note = (key: string, check: CheckResult | null, word: Word, of: CaseResult) => {
+    const known = found.get(key);
+    if (known) known.cases.push(of);
+    else found.set(key, { check, word, cases: [of] });
+  };
+  for (const one of cases) {
+    const before = one.checks.filter(wanted);
+    for (const check of before) note(`${check.id} ${check.word}`, check, check.word, one);
+    if (
+      before.length === 0 &&
+      wanted({ level: "must", word: one.word }) &&
+      !one.checks.some((c) => c.word === one.word)
+    )
+      note(`${one.id} ${one.word}`, null, one.word, one);
+  }
+  return [...found.values()].sort((a, b) => WORST_FIRST.indexOf(a.word) - WORST_FIRST.indexOf(b.word));
+}
+
+/** The reasons why cases are not applicable, the most frequent first. */
+export function notApplicable(cases: readonly CaseResult[]): { reason: string; cases: number }[] {
+  const counted = new Map<string, number>();
+  for (const { word, reason } of cases)
+    if (word === "not-applicable")
+      counted.set(reason ?? "no reason was given", (counted.get(reason ?? "no reason was given") ?? 0) + 1);
+  return [...counted]
+    .map(([reason, number]) => ({ reason, cases: number }))
+    .sort((a, b) => b.cases - a.cases || (a.reason < b.reason ? -1 : 1));
+}
