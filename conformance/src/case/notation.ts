@@ -23,7 +23,8 @@ export const numberOfKind = (kind: string): number => frameType().fields[kind]!.
 export function frameOf(written: Json, scope: Scope): Json {
   const [[kind, fields], more] = Object.entries(written) as [[string, Json], unknown];
   if (kind === undefined || more !== undefined) throw new CaseError("a frame is one kind and its fields");
-  return { [kind]: messageOf(typeOfKind(kind), fields ?? {}, scope) };
+  const name = scope.text(kind);
+  return { [name]: messageOf(typeOfKind(name), fields ?? {}, scope) };
 }
 
 export function messageOf(type: protobuf.Type, written: JsonValue, scope: Scope): Json {

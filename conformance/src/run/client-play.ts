@@ -606,6 +606,11 @@ export class ClientPlay extends Play {
     }
     if (act["order"] !== undefined) return this.#order(link, namesOf(act["order"]!, this.scope));
     if (act["faultless"] !== undefined) return this.#faultless(link);
+    if (act["only"] !== undefined) {
+      const other = link.heard.find(({ kind }) => kind !== act["only"]);
+      if (other) throw new NotMet(`a ${other.kind ?? "frame that is none"} came`, [other.event.n]);
+      return;
+    }
     if (act["answer"] !== undefined) return this.#answerLast(link, act, step);
     if (act["refuse"] !== undefined) return this.#refuse(link, act);
     if (act["push"] !== undefined) return this.#push(link, act);
