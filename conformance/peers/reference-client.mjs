@@ -115,10 +115,12 @@ const commands = {
   async messages({ conversation }) {
     const isHere = (other) => other.user === conversation.user && other.group === conversation.group;
     const stored = await running().stored(conversation, { limit: ALL });
+    const unconfirmed = await running().unconfirmed(conversation);
     const open = client.pending.filter((each) => isHere(each.conversation));
     return {
       messages: [
         ...stored.map(entryOf),
+        ...unconfirmed.map(entryOf),
         ...open.map(({ id, text, state: { state, code } }) => {
           return { conversation, ...named(base64(id)), body: base64(Buffer.from(text)), own: true, state, code };
         }),

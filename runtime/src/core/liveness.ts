@@ -34,15 +34,18 @@ export class Liveness {
   #pingAt: Millis;
   #nonce = 0;
   #dead = false;
+  /** The first Ping has a time of its own, whatever else is sent before it. Clause BEAT-6. */
+  #isFirstDue: boolean;
 
   /**
    * @param heartbeatMs The announced heartbeat, milliseconds.
    * @param firstPingMs When the first Ping is due, milliseconds from `at`: a client spreads it (BEAT-6).
    */
-  constructor(heartbeatMs: number, at: Millis, firstPingMs: number = heartbeatMs) {
+  constructor(heartbeatMs: number, at: Millis, firstPingMs?: number) {
     this.#heartbeatMs = heartbeatMs;
     this.#heardAt = at;
-    this.#pingAt = at + firstPingMs;
+    this.#pingAt = at + (firstPingMs ?? heartbeatMs);
+    this.#isFirstDue = firstPingMs !== undefined;
   }
 
   /** When a deadline input is due; null when the connection has been given up. */
@@ -61,7 +64,7 @@ export class Liveness {
         this.#heardAt = input.at;
         return NONE;
       case "sent":
-        this.#pingAt = input.at + this.#heartbeatMs;
+        if (!this.#isFirstDue) this.#pingAt = input.at + this.#heartbeatMs;
         return NONE;
       case "ping":
         return [{ kind: "pong", nonce: input.nonce }];
@@ -75,6 +78,7 @@ export class Liveness {
   }
 
   #ping(at: Millis): readonly LivenessEffect[] {
+    this.#isFirstDue = false;
     this.#pingAt = at + this.#heartbeatMs;
     this.#nonce = (this.#nonce + 1) >>> 0;
     return [{ kind: "ping", nonce: this.#nonce }];

@@ -194,6 +194,7 @@ export class ClientDriver {
         (connection) => ({
           bytes: (bytes, message) => {
             if (!isCurrent()) return;
+            this.#step({ kind: "progress" });
             this.#receive(connection, message ? reader.takeMessage(bytes) : reader.take(bytes), isCurrent);
           },
           text: () => {

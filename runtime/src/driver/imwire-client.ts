@@ -345,6 +345,13 @@ export class ImwireClient {
     return entries.map((stored) => this.#messageOf(name, stored));
   }
 
+  /** What this device has of an older log and the server has not confirmed, in rising seq of that log. Clause RECON-7. */
+  async unconfirmed(conversation: Address): Promise<readonly Message[]> {
+    const name = checkedName(conversation);
+    const entries = await this.#store.unconfirmed(name);
+    return entries.map((stored) => this.#messageOf(name, stored));
+  }
+
   /**
    * Asks the server for what is in front of a seq; 0 or none: the latest. It is shown and not kept.
    *

@@ -288,6 +288,7 @@ describe("the client's session", () => {
       { kind: "token", at: 1, token: "t2" },
     ],
     dialed: [{ kind: "dialed", at: 1 }],
+    progress: [{ kind: "progress", at: 1 }],
     received: FRAMES.map((frame) => ({ kind: "received", at: 1, frame })),
     broken: [{ kind: "broken", at: 1, code: ErrorCode.ERROR_CODE_MALFORMED, detail: "" }],
     lost: [{ kind: "lost", at: 1 }],

@@ -47,6 +47,7 @@ export type ClientInput = Now &
     | { readonly kind: "token"; readonly token: string | null }
     | { readonly kind: "dialed" }
     | { readonly kind: "received"; readonly frame: ReceivedFrame }
+    | { readonly kind: "progress" }
     | { readonly kind: "broken"; readonly code: ErrorCode; readonly detail: string }
     | { readonly kind: "lost" }
     | { readonly kind: "send"; readonly send: Extract<OutboxInput, { kind: "send" }>["send"] }
@@ -198,6 +199,7 @@ export class ClientCore {
       case "token":
       case "dialed":
       case "received":
+      case "progress":
       case "broken":
       case "lost":
         return this.#toSession(input);

@@ -51,6 +51,8 @@ export type SessionInput =
   | { readonly kind: "token"; readonly at: Millis; readonly token: string | null }
   | { readonly kind: "dialed"; readonly at: Millis }
   | { readonly kind: "received"; readonly at: Millis; readonly frame: ReceivedFrame }
+  /** Bytes have come, of a whole frame or not. Clause BEAT-1. */
+  | { readonly kind: "progress"; readonly at: Millis }
   | { readonly kind: "broken"; readonly at: Millis; readonly code: ErrorCode; readonly detail: string }
   | { readonly kind: "lost"; readonly at: Millis }
   /** Another core found that the two sides have lost step: start again. */
@@ -270,6 +272,9 @@ export class ClientSession {
       case "received":
         phase.liveness.step({ kind: "heard", at: input.at });
         return this.#take(phase, input.at, input.frame);
+      case "progress":
+        phase.liveness.step({ kind: "heard", at: input.at });
+        return NONE;
       case "sent":
         phase.liveness.step({ kind: "sent", at: input.at });
         return NONE;

@@ -430,6 +430,22 @@ describe("heartbeat", () => {
     expect([...tenths].sort((a, b) => a - b)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
   });
 
+  test("BEAT-6: what is sent does not put the first Ping off", () => {
+    const fixture = new Fixture(seededRandom(3)).open({ timers: { ...TIMERS, healthyMs: 86_400_000 } });
+    const first = fixture.session.deadline!;
+    fixture.step({ kind: "sent", at: first / 2 });
+    expect(fixture.session.deadline).toBe(first);
+    expect(frames(fixture.step({ kind: "deadline", at: first }).effects, "ping")).toHaveLength(1);
+  });
+
+  test("BEAT-1: bytes that are no whole frame yet are a sign of life", () => {
+    const fixture = new Fixture().open();
+    fixture.step({ kind: "progress", at: 30_000 });
+    fixture.step({ kind: "deadline", at: 67_499 });
+    expect(fixture.session.phase).toBe("open");
+    expect(kinds(fixture.step({ kind: "deadline", at: 67_500 }).effects)).toContain("hangUp");
+  });
+
   test("BEAT-3, GAP-10: a Ping is answered, and its push_seq is looked at; that of a Pong too", () => {
     const fixture = new Fixture().open().received(ping);
     expect(fixture.effects).toEqual([
@@ -448,9 +464,12 @@ describe("heartbeat", () => {
   });
 
   test("BEAT-2: what is sent puts the next Ping off by a heartbeat", () => {
-    const fixture = new Fixture().open().step({ kind: "sent", at: 12_000 });
+    const fixture = new Fixture().open({ timers: { ...TIMERS, healthyMs: 86_400_000 } });
+    const first = fixture.session.deadline!;
+    expect(frames(fixture.step({ kind: "deadline", at: first }).effects, "ping")).toHaveLength(1);
+    fixture.step({ kind: "sent", at: 26_000 });
     fixture.received(push, 30_000);
-    expect(frames(fixture.step({ kind: "deadline", at: 36_999 }).effects, "ping")).toEqual([]);
-    expect(frames(fixture.step({ kind: "deadline", at: 37_000 }).effects, "ping")).toHaveLength(1);
+    expect(frames(fixture.step({ kind: "deadline", at: 50_999 }).effects, "ping")).toEqual([]);
+    expect(frames(fixture.step({ kind: "deadline", at: 51_000 }).effects, "ping")).toHaveLength(1);
   });
 });
