@@ -237,14 +237,16 @@ class Path {
   isDeaf = false;
   isOver = false;
   #isClosingNoted = false;
+  #hasClientLeft = false;
 
   constructor(readonly proxy: Proxy) {
     this.number = proxy.options.recorder.connection();
     this.lanes = { server: new Lane(this, "server"), client: new Lane(this, "client") };
   }
 
+  /** The client has it, for all that it knows. */
   get isLive(): boolean {
-    return !this.isOver && !this.#isClosingNoted;
+    return !this.isOver && !this.#hasClientLeft;
   }
 
   handlers(towards: Towards): Handlers {
@@ -254,6 +256,7 @@ class Path {
       text: (text) => lane.text(text),
       closed: (detail) => {
         const back = this.lanes[towards === "server" ? "client" : "server"];
+        if (towards === "server") this.#hasClientLeft = true;
         this.#noteClosing(`${towards === "server" ? this.proxy.options.device : "the server"}: ${detail}`);
         if (this.isDeaf || this.isOver) return;
         back.drop();
@@ -354,7 +357,17 @@ export class Proxy {
 
   /** How many of them are open. */
   get live(): number {
-    return this.#paths.filter((path) => path.isLive).length;
+    return this.liveNumbers.length;
+  }
+
+  /** Whether a frame waits in it. */
+  get isHolding(): boolean {
+    return this.#paths.some(({ lanes }) => lanes.server.queue.length > 0 || lanes.client.queue.length > 0);
+  }
+
+  /** The numbers in the history of those that are open and carry something. */
+  get liveNumbers(): number[] {
+    return this.#paths.filter((path) => path.isLive && !path.isDeaf).map(({ number }) => number);
   }
 
   ruleFor(towards: Towards, frame: Json): Rule | null {
@@ -398,9 +411,9 @@ export class Proxy {
     return this.#rule(towards, matches, { what: "cutWithin", bytes });
   }
 
-  /** Breaks every connection that is open, and says how many. */
+  /** Breaks every connection on which anything could still cross, and says how many. */
   cut(how: "end" | "reset" = "reset"): number {
-    const live = this.#paths.filter((path) => path.isLive);
+    const live = this.#paths.filter((path) => !path.isOver);
     for (const path of live) path.cut(how);
     return live.length;
   }
