@@ -16,7 +16,7 @@ interface AppEvent {
 
 /** What the play around an application does for it. */
 export interface Stage {
-  until<T>(look: () => T | undefined, missing: () => NotMet, ms?: number): Promise<T>;
+  until<T>(look: () => T | undefined, missing: () => Error, ms?: number): Promise<T>;
   elapse(ms: number): Promise<void>;
   changed(): void;
   /** Returns when what was on its way to the application has reached it. */
