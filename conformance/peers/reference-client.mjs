@@ -10,7 +10,7 @@ import { SqliteClientStore } from "@imwire/runtime/client/sqlite";
 const manifest = fileURLToPath(import.meta.resolve("@imwire/runtime/package.json"));
 const { name, version } = JSON.parse(readFileSync(manifest, "utf8"));
 
-/** A file that a device has once; `stored` gives all of a conversation when it is asked for so many. */
+/** More entries than a conversation has here. */
 const ALL = 2 ** 31 - 1;
 
 const say = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);

@@ -23,6 +23,9 @@ export interface Check {
   readonly says: string | undefined;
 }
 
+/** In capitals, with a space behind, and with an accent behind as one character or as two. */
+export type Spelling = "upper" | "space" | "composed" | "decomposed";
+
 export interface Case {
   readonly id: string;
   readonly title: string;
@@ -46,6 +49,8 @@ export interface Case {
   readonly users: readonly string[];
   readonly groups: Readonly<Record<string, { members: string[]; firstSeq?: string }>>;
   readonly blocked: readonly (readonly [string, string])[];
+  /** Users and groups whose real ids are nearly those of others: another spelling of them. */
+  readonly spelled: Readonly<Record<string, { of: string; as: Spelling }>>;
   /** How the server is to be set, or, in a client's case, what Welcome says. */
   readonly settings: Json;
   /** The permutations in which it is played. */

@@ -34,6 +34,7 @@ interface WrittenCase {
   users?: string[];
   groups?: Record<string, string[] | { members: string[]; firstSeq?: string }>;
   blocked?: [string, string][];
+  spelled?: Case["spelled"];
   settings?: Case["settings"];
   transports?: Case["transports"];
   splits?: Case["splits"];
@@ -88,6 +89,7 @@ function completed(written: WrittenCase, subject: Subject, file: string): Case {
       Object.entries(groups).map(([name, group]) => [name, Array.isArray(group) ? { members: group } : group]),
     ),
     blocked: written.blocked ?? [],
+    spelled: written.spelled ?? {},
     settings: written.settings ?? {},
     transports: written.transports ?? ["websocket", "tcp"],
     splits: written.splits ?? (isAlone || subject !== "server" ? ["whole"] : ALL_SPLITS),

@@ -33,7 +33,8 @@ export function messageOf(type: protobuf.Type, written: JsonValue, scope: Scope)
     throw new CaseError(`${JSON.stringify(written)} is no ${type.name}`);
   }
   const json: Json = {};
-  for (const [name, value] of Object.entries(written)) {
+  for (const [key, value] of Object.entries(written)) {
+    const name = scope.text(key);
     const field = fieldOf(type, name);
     json[name] =
       field.repeated && Array.isArray(value)
@@ -45,8 +46,20 @@ export function messageOf(type: protobuf.Type, written: JsonValue, scope: Scope)
   return json;
 }
 
+/** The conversation of a name, of `u${i}`, or of a variable that is bound to one or to a name. */
 export function conversationOf(name: string, scope: Scope): Json {
-  return name.startsWith("$") ? (scope.evaluate(name) as Json) : scope.conversation(name);
+  if (!name.startsWith("$") || name.startsWith("${")) return scope.conversation(scope.text(name));
+  const value = scope.evaluate(name);
+  return typeof value === "string" ? scope.conversation(value) : (value as Json);
+}
+
+/** Names of messages: a list, one, or `{series: m, from: 1, to: $n}`, which is m1, m2, and so on. */
+export function namesOf(written: JsonValue, scope: Scope): string[] {
+  if (Array.isArray(written)) return written.map((name) => scope.text(String(name)));
+  if (typeof written !== "object") return [scope.text(String(written))];
+  const { series, from = 1, to } = written;
+  const [first, last] = [numberValue(from, scope), numberValue(to!, scope)];
+  return Array.from({ length: Number(last - first) + 1 }, (_, i) => `${String(series)}${first + BigInt(i)}`);
 }
 
 export function fieldOf(type: protobuf.Type, name: string): protobuf.Field {
@@ -84,8 +97,8 @@ export function fieldValue(field: protobuf.Field, written: JsonValue, scope: Sco
   }
 }
 
-/** Text that is easier said than written: `{letters: 64}` or `{bytesOf: "ß", times: 32}`. */
-function textValue(written: Json, scope: Scope): string {
+/** Text that is easier said than written: `{letters: 64}` or `{repeat: "ß", times: 32}`. */
+export function textValue(written: Json, scope: Scope): string {
   if (written.letters !== undefined) return "x".repeat(Number(numberValue(written.letters, scope)));
   if (written.repeat !== undefined) return String(written.repeat).repeat(Number(numberValue(written.times!, scope)));
   throw new CaseError(`${JSON.stringify(written)} is no text: {letters: n} or {repeat: text, times: n}`);
@@ -101,6 +114,14 @@ export function enumValue(type: protobuf.Enum, written: JsonValue): JsonValue {
 }
 
 export function numberValue(written: JsonValue, scope: Scope): bigint {
+  if (typeof written === "object" && !Array.isArray(written)) {
+    const { least, greatest } = written;
+    const list = (least ?? greatest) as JsonValue[] | undefined;
+    if (!Array.isArray(list))
+      throw new CaseError(`${JSON.stringify(written)} is no number: {least: […]}, {greatest: […]}`);
+    const numbers = list.map((each) => numberValue(each, scope));
+    return numbers.reduce((a, b) => ((least === undefined ? b > a : b < a) ? b : a));
+  }
   const value: Value = typeof written === "string" ? scope.evaluate(written) : (written as Value);
   if (typeof value === "bigint") return value;
   if (typeof value === "number" && Number.isSafeInteger(value)) return BigInt(value);
@@ -124,7 +145,7 @@ export function bytesValue(field: protobuf.Field, written: JsonValue, scope: Sco
 /** Bytes that are easier said than written: `{hex: …}`, `{size: n}`, `{flip: $token}` (with its last bit turned). */
 function writtenBytes(written: JsonValue, scope: Scope): Uint8Array {
   const { hex, size, flip } = (written ?? {}) as Json;
-  if (typeof hex === "string") return Buffer.from(hex.replaceAll(" ", ""), "hex");
+  if (typeof hex === "string") return Buffer.from(scope.text(hex).replaceAll(" ", ""), "hex");
   if (size !== undefined) return scope.random.bytes(Number(numberValue(size, scope)));
   if (typeof flip === "string") {
     const bytes = Buffer.from(scope.evaluate(flip) as string, "base64");

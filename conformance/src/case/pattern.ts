@@ -5,7 +5,8 @@
 import protobuf from "protobufjs";
 import type { Json, JsonValue } from "../codec/json.js";
 import { hasPresence } from "../codec/protocol.js";
-import { fieldOf, fieldValue, numberValue } from "./notation.js";
+import { fromJson } from "../codec/json.js";
+import { conversationOf, fieldOf, fieldValue, namesOf, numberValue } from "./notation.js";
 import { CaseError, crcOf, type Scope } from "./scope.js";
 
 const COMPARISONS: Record<string, { holds: (value: bigint, bound: bigint) => boolean; says: string }> = {
@@ -23,6 +24,7 @@ const OPERATORS = new Set([
   "oneOf",
   "length",
   "bytes",
+  "encoded",
   "contains",
   "lacks",
   "each",
@@ -48,7 +50,7 @@ export function mismatches(type: protobuf.Type, pattern: JsonValue, actual: Json
   if (type.name === "Entry" && typeof pattern === "string")
     return entryMismatches(scope.text(pattern), actual, scope, path);
   if (type.name === "Conversation" && typeof pattern === "string") {
-    const expected = pattern.startsWith("$") ? (scope.evaluate(pattern) as Json) : scope.conversation(pattern);
+    const expected = conversationOf(pattern, scope);
     return same(expected, actual) ? [] : [`${path || "conversation"} is ${shown(actual, scope)}, not ${pattern}`];
   }
   if (typeof pattern === "string" && pattern.startsWith("$")) {
@@ -95,6 +97,9 @@ function fieldMismatches(
       operatorMismatches(field, operator, value, actual, scope, path),
     );
   }
+  if (typeof pattern === "object" && !Array.isArray(pattern) && pattern["series"] !== undefined) {
+    return fieldMismatches(field, namesOf(pattern, scope), written, scope, path);
+  }
   if (field.repeated) {
     const items = actual as JsonValue[];
     if (!Array.isArray(pattern)) throw new CaseError(`${path}: a list is written as a list`);
@@ -122,6 +127,10 @@ function itemMismatches(
   scope: Scope,
   path: string,
 ): string[] {
+  if (isOperators(pattern) && pattern["oneOf"] !== undefined) {
+    const all = (pattern["oneOf"] as JsonValue[]).map((each) => itemMismatches(field, each, actual, scope, path));
+    return all.some((wrong) => wrong.length === 0) ? [] : all.flat();
+  }
   if (field.resolvedType instanceof protobuf.Type) {
     return mismatches(field.resolvedType, pattern, actual as Json, scope, path);
   }
@@ -148,7 +157,7 @@ function operatorMismatches(
     case "as":
       // A number is bound as one, so that it can be counted with.
       scope.variables.set(
-        String(value),
+        scope.text(String(value)),
         field.type.startsWith("uint") && !field.repeated ? numberValue(actual ?? 0, scope) : (actual ?? {}),
       );
       return [];
@@ -167,16 +176,13 @@ function operatorMismatches(
         ? []
         : [`${path} is ${shown(actual, scope)}, and none of ${JSON.stringify(value)}`];
     case "length":
-    case "bytes": {
-      const length = BigInt(
-        operator === "length"
-          ? ((actual ?? []) as JsonValue[]).length
-          : Buffer.from(String(actual ?? ""), field.type === "bytes" ? "base64" : "utf8").length,
-      );
+    case "bytes":
+    case "encoded": {
+      const length = BigInt(lengthOf(operator, field, actual));
       if (typeof value === "object" && !Array.isArray(value)) {
         return Object.entries(value).flatMap(([name, bound]) => {
           if (name === "as") {
-            scope.variables.set(String(bound), length);
+            scope.variables.set(scope.text(String(bound)), length);
             return [];
           }
           const each = COMPARISONS[name];
@@ -206,6 +212,14 @@ function operatorMismatches(
     default:
       throw new CaseError(`${path}: no such pattern: ${operator}`);
   }
+}
+
+/** How many items a list has, how many bytes text or bytes, and how many bytes a message takes as it is encoded. */
+function lengthOf(operator: "length" | "bytes" | "encoded", field: protobuf.Field, actual: JsonValue | undefined) {
+  if (operator === "length") return ((actual ?? []) as JsonValue[]).length;
+  if (operator === "bytes") return Buffer.from(String(actual ?? ""), field.type === "bytes" ? "base64" : "utf8").length;
+  const type = field.resolvedType as protobuf.Type;
+  return type.encode(fromJson(type, (actual ?? {}) as Json)).finish().length;
 }
 
 /** Whether an entry is a message of the case, unchanged: sender, id, content type, body, CRC, time, and its slot. */

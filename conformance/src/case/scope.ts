@@ -101,7 +101,8 @@ export class Scope {
    * The value of an expression: variables (`$s1`, `$ann.limits.sendWindow`), whole numbers, + - * and brackets. A lone
    * variable may stand for anything; sums are of numbers.
    */
-  evaluate(expression: string): Value {
+  evaluate(written: string): Value {
+    const expression = this.text(written);
     const tokens = expression.match(/\$[A-Za-z_][\w.-]*|\d+|[-+*()]|\S/g) ?? [];
     let at = 0;
     const fail = (): never => {

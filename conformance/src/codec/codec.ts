@@ -96,6 +96,35 @@ function recordAt(bytes: Uint8Array, at: number, limit: number): { start: number
   return start + length > bytes.length ? null : { start, end: start + length };
 }
 
+/**
+ * What 1.0 does not have a sender write, although a receiver takes it: kinds and fields that nobody knows, and a field that
+ * comes twice. Sentences; empty for a record as it is to be, and for what is no record at all.
+ */
+export function lapsesOf(bytes: Uint8Array): string[] {
+  try {
+    const { start, end } = recordAt(bytes, 0, bytes.length)!;
+    return [...lapses(frameType(), bytes, start, end)];
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    return [];
+  }
+}
+
+function* lapses(type: protobuf.Type, bytes: Uint8Array, from: number, to: number): Generator<string, void, void> {
+  const seen = new Set<number>();
+  for (const { number, start, end } of walk(bytes, from, to)) {
+    const field = type.fieldsById[number];
+    // A Hello is read by peers of every version, and may say more to those of later ones.
+    if (!field && type.name !== "Hello") yield `${type.name} has the unknown field ${number}`;
+    if (!field || field.repeated) continue;
+    if (seen.has(number)) yield `${type.name} has ${field.name} twice`;
+    seen.add(number);
+    if (field.resolve().resolvedType instanceof protobuf.Type) {
+      yield* lapses(field.resolvedType as protobuf.Type, bytes, start, end);
+    }
+  }
+}
+
 /** One record as it came: what it is, or the fault at which the stream ended, and its bytes. */
 export interface RecordRead {
   reading: StreamEvent | { fault: Fault };

@@ -95,8 +95,8 @@ interface Item {
   readonly rule: Rule | null;
   /** Held, or delayed. */
   isWaiting: boolean;
-  /** How it was noted when it came; null while it was not. */
-  noted: "plain" | "held" | null;
+  /** It was noted as held. */
+  isNoted: boolean;
 }
 
 const readingOf = ({ reading }: RecordRead): FrameEvent["reading"] =>
@@ -152,7 +152,7 @@ class Lane {
   #arrive(part: Pick<Item, "bytes" | "text" | "reading">): void {
     const { path, towards } = this;
     const rule = "frame" in part.reading ? path.proxy.ruleFor(towards, part.reading.frame) : null;
-    const item: Item = { ...part, rule, isWaiting: false, noted: null };
+    const item: Item = { ...part, rule, isWaiting: false, isNoted: false };
     if (path.isDeaf || path.isOver || this.#isGone) return void this.#note(item, "dropped");
     if (rule?.act.what === "hold" || rule?.act.what === "delay") {
       item.isWaiting = true;
@@ -165,10 +165,11 @@ class Lane {
         });
       }
     }
-    if (item.isWaiting || this.queue.length > 0 || this.#isStalled) {
+    // What only waits for the server's end of the connection is noted when it has gone there.
+    if (item.isWaiting || this.#isStalled || this.queue.some((each) => each.isWaiting)) {
       const event = this.#note(item, "held");
       if (item.isWaiting) rule?.frames.push(event);
-    } else if (this.target === null) this.#note(item, undefined);
+    }
     this.queue.push(item);
     this.pump();
   }
@@ -199,13 +200,13 @@ class Lane {
       item.rule!.frames.push(this.#note(item, "cut"));
       return this.path.cut("reset");
     }
-    const event = item.noted === "plain" ? null : this.#note(item, item.noted === "held" ? "released" : undefined);
+    const event = this.#note(item, item.isNoted ? "released" : undefined);
     if (item.text !== null) target.text(item.text);
     else if ("fault" in item.reading) target.raw(item.bytes);
     else target.send([item.bytes]);
     if (act?.what === "cutAfter") {
       target.flush();
-      if (event) item.rule!.frames.push(event);
+      item.rule!.frames.push(event);
       this.path.cut("reset");
     }
   }
@@ -222,8 +223,8 @@ class Lane {
       ...hexOf(item.bytes),
       ...(mark === undefined ? {} : { mark }),
     }) as FrameEvent;
-    if (item.noted === null) this.path.proxy.arrived.push(event);
-    item.noted = mark === "held" ? "held" : "plain";
+    if (!item.isNoted) this.path.proxy.arrived.push(event);
+    item.isNoted = true;
     changed();
     return event;
   }

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Json, JsonValue, Step } from "../case/case.js";
 import { eventMismatches } from "../case/event-pattern.js";
-import { bytesValue, conversationOf, fieldOf, numberValue, typeOfKind } from "../case/notation.js";
+import { bytesValue, conversationOf, fieldOf, numberValue, textValue, typeOfKind } from "../case/notation.js";
 import { CaseError, crcOf } from "../case/scope.js";
 import type { RunningClient } from "../subject/subject.js";
 import { NotMet, type PlaySetting } from "./play.js";
@@ -19,6 +19,7 @@ export interface Stage {
   until<T>(look: () => T | undefined, missing: () => Error, ms?: number): Promise<T>;
   elapse(ms: number): Promise<void>;
   changed(): void;
+  isCount(count: number, act: Json): void;
   /** Returns when what was on its way to the application has reached it. */
   fence(): Promise<void>;
   /** Where the client finds its server, and the token that it has at first. */
@@ -90,8 +91,9 @@ export class Application {
     }
   }
 
-  address(name: string): Json {
-    const conversation = conversationOf(name, this.#set.scope);
+  address(name: JsonValue): Json {
+    if (typeof name === "object") return { user: textValue(name as Json, this.#set.scope) };
+    const conversation = conversationOf(String(name), this.#set.scope);
     return conversation["groupId"] !== undefined
       ? { group: conversation["groupId"] }
       : { user: conversation["userId"]! };
@@ -133,8 +135,10 @@ export class Application {
     if (act["history"] !== undefined) return this.#history(act);
     if (act["messages"] !== undefined) return this.#messages(act);
     if (act["hear"] !== undefined) return this.#hearEvent(act["hear"] as Json, step);
+    if (act["unbroken"] !== undefined) return this.#unbroken(String(act["unbroken"]));
     if (act["none"] !== undefined) return this.#noEvent(act["none"] as Json);
-    if (act["count"] !== undefined) return this.#countEvents(act["count"] as Json, act["is"]!);
+    if (act["count"] !== undefined) return this.#countEvents(act["count"] as Json, act);
+    if (act["logLacks"] !== undefined) return this.#logLacks(act["logLacks"] as string[]);
     throw new CaseError(`a client cannot do this: ${JSON.stringify(act)}`);
   }
 
@@ -150,14 +154,42 @@ export class Application {
       act["body"] === undefined
         ? Buffer.from(this.#set.random.word(4 + this.#set.random.below(28))).toString("base64")
         : bytesValue(field, act["body"], this.#set.scope);
-    const contentType = String(act["contentType"] ?? "text/plain");
-    const conversation = this.address(String(act["to"]));
-    const answer = await this.#call("send", { ref: name, conversation, contentType, body });
+    const type = act["contentType"] ?? "text/plain";
+    const contentType = typeof type === "object" ? textValue(type as Json, this.#set.scope) : String(type);
+    const command = { ref: name, conversation: this.address(act["to"]!), contentType, body };
+    if (act["refused"] === true) return this.#sendRefused(name, command);
+    const answer = await this.#call("send", command);
     const id = answer["clientMsgId"];
     if (typeof id !== "string") throw new NotMet("the answer to send has no clientMsgId");
     this.#set.scope.nameMessage(name, id);
-    this.sent.push({ name, conversation });
+    this.sent.push({ name, conversation: command.conversation });
     this.#set.scope.remember(name, this.who.user, { contentType, body, bodyCrc32: crcOf(body), clientTimeMs: "0" });
+  }
+
+  /** The client does not take a send, or reports it as failed. */
+  async #sendRefused(name: string, command: Json): Promise<void> {
+    let id: JsonValue | undefined;
+    try {
+      id = (await this.#call("send", command))["clientMsgId"];
+    } catch (error) {
+      if (error instanceof NotMet) return;
+      throw error;
+    }
+    this.#set.scope.nameMessage(name, String(id));
+    await this.#stage.until(
+      () => this.#events.find(({ event }) => event["clientMsgId"] === id && event["state"] === "failed"),
+      () => new NotMet(`the application was not told that ${name} is refused`),
+    );
+  }
+
+  async #logLacks(texts: readonly string[]): Promise<void> {
+    await this.#stage.fence();
+    const { log } = this.client;
+    for (const text of texts) {
+      for (const [form, written] of formsOf(text)) {
+        if (log.includes(written)) throw new NotMet(`what the client's process wrote holds "${text}"${form}`);
+      }
+    }
   }
 
   async #history(act: Json): Promise<void> {
@@ -248,19 +280,57 @@ export class Application {
     if (found) throw new NotMet(`the application was told: ${shortEvent(found.event)}`);
   }
 
-  async #countEvents(pattern: Json, is: JsonValue): Promise<void> {
+  /** Of what the application was told of a conversation, each seq follows the one before; what is missing was marked. */
+  async #unbroken(name: string): Promise<void> {
+    await this.#stage.fence();
+    const here = this.#events
+      .map(({ event }) => event)
+      .filter((event) => eventMismatches({ conversation: name }, event, this.#set.scope).length === 0);
+    // A send of one's own fills its slot by its state.
+    const sent = new Set(this.#events.map(({ event }) => (event["event"] === "state" ? event["seq"] : undefined)));
+    const gaps: { from: bigint; upTo: bigint }[] = [];
+    let last: bigint | null = null;
+    for (const event of here) {
+      if (event["event"] === "gap") {
+        gaps.push({ from: BigInt(String(event["from"])), upTo: BigInt(String(event["upTo"])) });
+      }
+      if (event["event"] !== "message") continue;
+      const seq = BigInt(String(event["seq"]));
+      if (last !== null && seq <= last) {
+        if (event["own"] === true) continue;
+        throw new NotMet(`the application was told of seq ${seq} behind seq ${last}`);
+      }
+      for (let at = last === null ? seq : last + 1n; at < seq; at++) {
+        const gap = gaps.find(({ from, upTo }) => from <= at && at <= upTo);
+        if (gap) at = gap.upTo;
+        else if (!sent.has(at.toString())) {
+          throw new NotMet(`the application was told of seq ${seq} behind seq ${last}, and of nothing between them`);
+        }
+      }
+      last = seq;
+    }
+    if (last === null) throw new NotMet("the application was told of nothing in this conversation");
+  }
+
+  async #countEvents(pattern: Json, act: Json): Promise<void> {
     await this.#stage.fence();
     const [[kind, fields]] = Object.entries(pattern) as [[string, JsonValue]];
     const count = this.#events.filter(
       ({ event }) => event["event"] === kind && eventMismatches(fields, event, this.#set.scope).length === 0,
     ).length;
-    if (BigInt(count) !== numberValue(is, this.#set.scope)) {
-      throw new NotMet(`the application was told ${count} times, and not ${numberValue(is, this.#set.scope)}`);
-    }
+    this.#stage.isCount(count, act);
   }
 }
 
-export function shortEvent(event: Json): string {
+/** Ways in which a text may be written that is to be nowhere. */
+export const formsOf = (text: string): [string, string][] => [
+  ["", text],
+  [" in base64", Buffer.from(text).toString("base64").replace(/.?=*$/, "")],
+  [" in hex", Buffer.from(text).toString("hex")],
+  [" in a URL", encodeURIComponent(text)],
+];
+
+function shortEvent(event: Json): string {
   const { event: kind, body: _body, clientMsgId: _id, ...more } = event;
   return `${String(kind)} ${JSON.stringify(more).slice(0, 100)}`;
 }

@@ -1,12 +1,21 @@
 /** A case for a client: its application is led through an adapter, and the suite is its server. */
 import { RecordStream } from "../codec/codec.js";
 import type { Json, JsonValue, Step } from "../case/case.js";
-import { bytesValue, conversationOf, fieldOf, frameOf, messageOf, numberValue, typeOfKind } from "../case/notation.js";
+import {
+  conversationOf,
+  fieldOf,
+  frameOf,
+  messageOf,
+  namesOf,
+  numberValue,
+  bytesValue,
+  typeOfKind,
+} from "../case/notation.js";
 import { CaseError, crcOf } from "../case/scope.js";
 import { Log } from "../peer/log.js";
 import type { RunningClient } from "../subject/subject.js";
-import { listen, type Listener, type Transport } from "../wire/connection.js";
-import { Application } from "./application.js";
+import { listen, type Listener, type Take, type Transport } from "../wire/connection.js";
+import { Application, formsOf } from "./application.js";
 import { type Heard, Link } from "./link.js";
 import { NotMet, Play, type PlaySetting } from "./play.js";
 import { vectorOf } from "./vectors.js";
@@ -65,8 +74,11 @@ export class ClientPlay extends Play {
   readonly #links: Link[] = [];
   readonly #log: Log;
   readonly #manual = new Set<string>();
+  /** What is said otherwise each time, by kind of request. */
+  readonly #otherwise = new Map<string, Json>();
   readonly #timers: Json;
   readonly #limits: Json;
+  readonly #deflate: boolean;
   readonly #pushSeqs = new Map<Link, number>();
   readonly #name: string;
   #listener: Listener | null = null;
@@ -85,16 +97,16 @@ export class ClientPlay extends Play {
     this.#name = name;
     this.devices = new Map([[name, { user: set.scope.user(who.user), device: `${who.device}-${set.random.word(6)}` }]]);
     this.#log = new Log(set.scope.user(who.user), () => set.clock.wall());
-    const { timers, limits } = set.one.settings as { timers?: Json; limits?: Json };
+    const { timers, limits, deflate } = set.one.settings as { timers?: Json; limits?: Json; deflate?: boolean };
+    this.#deflate = deflate ?? false;
     this.#timers = { ...CLIENT_TIMERS, ...timers };
     this.#limits = { ...CLIENT_LIMITS, ...limits };
     this.#app = new Application(name, this.devices.get(name)!, client, set, {
       until: (look, missing, ms) => this.until(look, missing, ms),
       elapse: (ms) => this.elapse(ms),
       changed: this.changed,
-      fence: async () => {
-        if (this.#current?.closed === null) await this.#fence();
-      },
+      isCount: (count, act) => this.isCount(count, act),
+      fence: () => this.#fenceIfOpen(this.#current),
       address: async () => {
         await this.#listen();
         return { url: this.#listener!.url, token: "token-1" };
@@ -145,7 +157,7 @@ export class ClientPlay extends Play {
 
   async #open(port: number): Promise<void> {
     const transport: Transport = this.set.permutation.transport;
-    this.#listener = await listen(transport, port, (open) => {
+    const take: Take = (open, { request, extensions }) => {
       const link = new Link(
         { suite: "server", subject: this.#name, device: this.#name },
         new RecordStream(transport, FRAME_BYTES_MAX),
@@ -155,11 +167,13 @@ export class ClientPlay extends Play {
           this.changed();
         },
       );
+      link.upgrade = { request, extensions };
       link.wire = open(this.set.permutation.split, link.handlers);
       link.opened(transport);
       this.#links.push(link);
       this.changed();
-    });
+    };
+    this.#listener = await listen(transport, port, take, { deflate: this.#deflate });
   }
 
   readonly #seen = new WeakMap<Link, number>();
@@ -172,7 +186,8 @@ export class ClientPlay extends Play {
       if (heard.kind === "sendReq") this.#noteTime(heard);
       if (heard.kind === "deliverAck") continue;
       if (heard.kind !== null && BY_ITSELF.has(heard.kind) && !this.#manual.has(heard.kind) && link.closed === null) {
-        link.tell(this.#answer(link, heard, {}));
+        const act = this.#otherwise.get(heard.kind) ?? {};
+        link.tell(this.#worsened(this.#answer(link, heard, (act["with"] ?? {}) as Json), act));
       }
     }
   }
@@ -207,7 +222,11 @@ export class ClientPlay extends Play {
     if (!make) throw new CaseError(`a server has no answer to ${String(kind)}`);
     const [answer, made] = make();
     if (answer === "") return [];
-    return [{ [answer]: { ...made, ...messageOf(typeOfKind(answer), over, this.scope) } }];
+    const overrides = messageOf(typeOfKind(answer), over, this.scope);
+    for (const name of ["limits", "timers"]) {
+      if (overrides[name]) overrides[name] = { ...(made[name] as Json), ...(overrides[name] as Json) };
+    }
+    return [{ [answer]: { ...made, ...overrides } }];
   }
 
   #noteAccepted(ack: Json): Json {
@@ -227,7 +246,7 @@ export class ClientPlay extends Play {
     const limits = { ...this.#limits };
     if (typeof asked === "number" && asked < Number(limits["receiveWindow"])) limits["receiveWindow"] = asked;
     const settings = Object.fromEntries(
-      Object.entries(this.set.one.settings).filter(([name]) => name !== "timers" && name !== "limits"),
+      Object.entries(this.set.one.settings).filter(([name]) => !["timers", "limits", "deflate"].includes(name)),
     );
     return {
       version: VERSION,
@@ -251,11 +270,16 @@ export class ClientPlay extends Play {
   async #peer(act: Json, step: Step): Promise<void> {
     if (act["manual"] !== undefined) return this.#take(act["manual"] as string[]);
     if (act["auto"] !== undefined) {
-      for (const kind of act["auto"] as string[]) this.#manual.delete(kind);
+      for (const kind of act["auto"] as string[]) {
+        this.#manual.delete(kind);
+        this.#otherwise.set(kind, act);
+      }
       return;
     }
     if (act["next"] !== undefined) return this.#next(act["next"] as JsonValue, step);
     if (act["noNext"] !== undefined) return this.#noNext();
+    if (act["plain"] !== undefined) return this.#plain();
+    if (act["secret"] !== undefined) return this.#secret(this.scope.text(String(act["secret"])));
     if (act["listen"] !== undefined) {
       if (act["listen"] === true) return this.#open(this.#listener!.port);
       return this.#listener!.close();
@@ -274,24 +298,22 @@ export class ClientPlay extends Play {
       await this.hear(link, act["hear"] as Json, step);
       return;
     }
+    if (act["sees"] !== undefined) return this.#sees(link, act["sees"] as Json, step);
+    if (act["doubt"] !== undefined) return this.#doubt(link, step);
     if (act["none"] !== undefined) {
-      if (link.closed === null) await this.#fence();
+      await this.#fenceIfOpen(link);
       const [found] = this.matching(link, act["none"] as Json, false);
       if (found)
         throw new NotMet(`it came: ${found.kind} ${JSON.stringify(found.fields).slice(0, 120)}`, [found.event.n]);
       return;
     }
     if (act["count"] !== undefined) {
-      if (link.closed === null) await this.#fence();
+      await this.#fenceIfOpen(link);
       const found = this.matching(link, act["count"] as Json, true);
-      if (BigInt(found.length) !== numberValue(act["is"]!, this.scope)) {
-        throw new NotMet(
-          `there were ${found.length} of them, and not ${numberValue(act["is"]!, this.scope)}`,
-          found.map(({ event }) => event.n),
-        );
-      }
-      return;
+      return this.isCount(found.length, act, () => found.map(({ event }) => event.n));
     }
+    if (act["order"] !== undefined) return this.#order(link, namesOf(act["order"]!, this.scope));
+    if (act["faultless"] !== undefined) return this.#faultless(link);
     if (act["answer"] !== undefined) return this.#answerLast(link, act, step);
     if (act["refuse"] !== undefined) return this.#refuse(link, act);
     if (act["push"] !== undefined) return this.#push(link, act);
@@ -302,6 +324,11 @@ export class ClientPlay extends Play {
     }
     if (act["tell"] !== undefined) {
       const written = Array.isArray(act["tell"]) ? (act["tell"] as Json[]) : [act["tell"] as Json];
+      if (act["frameBytes"] !== undefined) {
+        const bytes = Number(numberValue(act["frameBytes"], this.scope));
+        for (const each of written) link.tellFilled(frameOf(each, this.scope), bytes);
+        return;
+      }
       link.tell(
         written.map((each) => frameOf(each, this.scope)),
         act["alien"] === true ? ALIEN_FIELDS : null,
@@ -331,6 +358,35 @@ export class ClientPlay extends Play {
     }
   }
 
+  /** Waits for a frame that fits in every field, whatever else comes, and takes it. */
+  async #sees(link: Link, pattern: Json, step: Step): Promise<void> {
+    const ms = step["within"] === undefined ? this.set.patienceMs : Number(numberValue(step["within"], this.scope));
+    const recent = () => link.heard.slice(-5).map(({ event }) => event.n);
+    const found = await this.until(
+      () => {
+        const [heard] = this.matching(link, pattern, false);
+        if (heard) return heard;
+        if (link.closed !== null) throw new NotMet(`the connection was closed (${link.closed})`, recent());
+        return undefined;
+      },
+      () => new NotMet(`within ${ms} ms nothing came that is ${JSON.stringify(pattern).slice(0, 160)}`, recent()),
+      ms,
+    );
+    found.taken = true;
+  }
+
+  /** Waits until the client syncs again on this connection or opens another, which stays for `next`. */
+  async #doubt(link: Link, step: Step): Promise<void> {
+    const ms = step["within"] === undefined ? this.set.patienceMs : Number(numberValue(step["within"], this.scope));
+    const heard = await this.until(
+      () =>
+        this.untaken(link, "syncReq", {}) ?? (this.#links.indexOf(link) + 1 < this.#links.length ? null : undefined),
+      () => new NotMet(`within ${ms} ms the client neither synced nor connected again`),
+      ms,
+    );
+    if (heard) heard.taken = true;
+  }
+
   /** Waits for a connection that was not taken up yet, and for its Hello. */
   async #next(pattern: JsonValue, step: Step): Promise<void> {
     const ms = step["within"] === undefined ? this.set.patienceMs : Number(numberValue(step["within"], this.scope));
@@ -347,6 +403,64 @@ export class ClientPlay extends Play {
   async #noNext(): Promise<void> {
     const next = this.#links[this.#current === null ? 0 : this.#links.indexOf(this.#current) + 1];
     if (next) throw new NotMet("the client has opened another connection");
+  }
+
+  /** The next connection has no extension, or the client leaves it without a word. */
+  async #plain(): Promise<void> {
+    const before = this.#current === null ? -1 : this.#links.indexOf(this.#current);
+    const link = await this.until(
+      () => this.#links.slice(before + 1).find((each) => each.heard.length > 0 || each.closed !== null),
+      () => new NotMet("the client did not connect"),
+    );
+    this.#current = link;
+    const { extensions } = link.upgrade;
+    if (extensions !== "" && link.heard.length > 0) {
+      throw new NotMet(`the client speaks on a connection with the extension ${extensions}`);
+    }
+  }
+
+  /** A text stands in no upgrade, and in no frame but Hello and TokenRefresh. */
+  async #secret(text: string): Promise<void> {
+    if (this.#current?.closed === null) await this.#fence();
+    for (const link of this.#links) {
+      for (const [form, written] of formsOf(text)) {
+        if (link.upgrade.request.includes(written)) throw new NotMet(`the upgrade holds "${text}"${form}`);
+        for (const { kind, event } of link.heard) {
+          const isPlace = kind === "hello" || kind === "tokenRefresh";
+          if (!isPlace && Buffer.from(event.hex, "hex").includes(written)) {
+            throw new NotMet(`a ${String(kind)} holds "${text}"${form}`, [event.n]);
+          }
+        }
+      }
+    }
+  }
+
+  /** The SendReqs of these messages come, and those that come for the first time on this connection are in this order. */
+  async #order(link: Link, names: readonly string[]): Promise<void> {
+    const ids = names.map((name) => this.scope.messageId(name));
+    const firsts = () =>
+      link.heard.filter(
+        ({ kind, fields }, at) =>
+          kind === "sendReq" &&
+          ids.includes(String(fields["clientMsgId"])) &&
+          link.heard.findIndex((each) => each.fields["clientMsgId"] === fields["clientMsgId"]) === at,
+      );
+    const came = await this.until(
+      () => (firsts().length === ids.length ? firsts() : undefined),
+      () => new NotMet(`of ${ids.length} sends ${firsts().length} came`),
+    );
+    const wrong = came.findIndex(({ fields }, at) => fields["clientMsgId"] !== ids[at]);
+    if (wrong === -1) return;
+    const { fields, event } = came[wrong]!;
+    const name = this.scope.nameOfId(String(fields["clientMsgId"]));
+    throw new NotMet(`the SendReq of ${name} came in the place of ${names[wrong]}`, [event.n]);
+  }
+
+  /** Behind a fence, every frame of the connection is one that 1.0 knows, with fields that it knows, each of them once. */
+  async #faultless(link: Link): Promise<void> {
+    if (link.closed === null) await this.#fence();
+    if (link.fault) throw new NotMet(`bytes came that are no frame: ${link.fault.code}, ${link.fault.clause}`);
+    if (link.lapses.length > 0) throw new NotMet([...new Set(link.lapses)].slice(0, 3).join("; "));
   }
 
   #store(act: Json): void {
@@ -374,6 +488,7 @@ export class ClientPlay extends Play {
         clientMsgId: message.id,
         ...message.content,
       });
+      if (act["serverTimeMs"] !== undefined) entry["serverTimeMs"] = String(act["serverTimeMs"]);
       message.seq = String(entry["seq"]);
       message.serverTimeMs = String(entry["serverTimeMs"]);
     }
@@ -420,6 +535,18 @@ export class ClientPlay extends Play {
     throw new CaseError("a message that is pushed has to be stored first: peer: { store: … }");
   }
 
+  /** Frames with the bodies damaged, of all messages or of those that are named, and a page as it was at a head. */
+  #worsened(frames: Json[], { damaged: which, head }: Json): Json[] {
+    let worse = frames;
+    if (head !== undefined) {
+      const upTo = numberValue(head, this.scope);
+      worse = worse.map((frame) => pageUpTo(frame, upTo));
+    }
+    if (which === undefined || which === false) return worse;
+    const ids = Array.isArray(which) ? new Set(which.map((name) => this.scope.messageId(String(name)))) : null;
+    return worse.map((frame) => damagedPage(frame, ids));
+  }
+
   /** Answers the last request of a kind that was heard, or a send by its name, as a sound server does. */
   async #answerLast(link: Link, act: Json, step: Step): Promise<void> {
     const what = this.scope.text(String(act["answer"]));
@@ -432,13 +559,13 @@ export class ClientPlay extends Play {
       );
     const heard = await this.until(find, () => new NotMet(`there was no ${what} to answer`));
     heard.taken = true;
-    const frames = this.#answer(link, heard, (act["with"] ?? {}) as Json);
+    const frames = this.#worsened(this.#answer(link, heard, (act["with"] ?? {}) as Json), act);
     if (act["unsaid"] === true) return;
+    if (act["frameBytes"] !== undefined) {
+      return void link.tellFilled(frames[0]!, Number(numberValue(act["frameBytes"], this.scope)));
+    }
     for (let i = 0; i < Number(act["times"] ?? 1); i++) {
-      link.tell(
-        act["damaged"] === true ? frames.map(damagedPage) : frames,
-        act["alien"] === true ? ALIEN_FIELDS : null,
-      );
+      link.tell(frames, act["alien"] === true ? ALIEN_FIELDS : null);
     }
     void step;
   }
@@ -475,6 +602,16 @@ export class ClientPlay extends Play {
     );
   }
 
+  /** A fence, unless the client leaves: then nothing more can come either. */
+  async #fenceIfOpen(link: Link | null): Promise<void> {
+    if (link === null || link.closed !== null) return;
+    try {
+      await this.#fence();
+    } catch (error) {
+      if (!(error instanceof NotMet) || link.closed === null) throw error;
+    }
+  }
+
   /** Ping and Pong, and a question to the application: what went before is through both. */
   async #fence(ms = this.set.patienceMs): Promise<void> {
     const link = this.#link();
@@ -507,10 +644,21 @@ function damaged(entry: Json): Json {
   return { ...entry, message: { ...message, body: other.toString("base64") } };
 }
 
-function damagedPage(frame: Json): Json {
+/** A page with damaged bodies: of all its messages, or of those with these ids. */
+function damagedPage(frame: Json, ids: ReadonlySet<string> | null): Json {
   const [[kind, fields]] = Object.entries(frame) as [[string, Json]];
-  const entries = ((fields["entries"] ?? []) as Json[]).map((entry) => (entry["message"] ? damaged(entry) : entry));
+  if (fields["entries"] === undefined) return frame;
+  const isMeant = ({ message }: Json): boolean =>
+    message !== undefined && (ids === null || ids.has(String((message as Json)["clientMsgId"])));
+  const entries = (fields["entries"] as Json[]).map((entry) => (isMeant(entry) ? damaged(entry) : entry));
   return { [kind]: { ...fields, entries } };
+}
+
+/** An OfflinePage as it was read when the conversation had this head. */
+function pageUpTo(frame: Json, head: bigint): Json {
+  const [[kind, fields]] = Object.entries(frame) as [[string, Json]];
+  const entries = ((fields["entries"] ?? []) as Json[]).filter(({ seq }) => BigInt(String(seq)) <= head);
+  return { [kind]: { ...fields, entries, head: head.toString(), hasMore: false } };
 }
 
 /** An entry with another slot than its message: a tombstone, or one that nobody knows. */

@@ -1,6 +1,6 @@
 /** One connection of a case, from the suite's end: what was heard on it, and what has been taken up of that. */
 import type { Fault, RecordStream } from "../codec/codec.js";
-import { encodeRecord } from "../codec/codec.js";
+import { encodeRecord, lapsesOf } from "../codec/codec.js";
 import type { Json } from "../codec/json.js";
 import { type FrameEvent, hexOf, type Recorder } from "../history/history.js";
 import type { Handlers, Wire } from "../wire/connection.js";
@@ -27,6 +27,10 @@ export class Link {
   closed: string | null = null;
   /** The suite ended it by itself. */
   isEndedByUs = false;
+  /** What came in front of its first frame: the request of the upgrade, and the extensions that were agreed to. */
+  upgrade = { request: "", extensions: "" };
+  /** What its frames have that a sender does not write. */
+  readonly lapses: string[] = [];
   /** Where its bytes broke. */
   fault: Fault | null = null;
   readonly number: number;
@@ -52,6 +56,7 @@ export class Link {
     bytes: (bytes) => {
       for (const { reading, bytes: record } of this.#stream.take(bytes)) {
         if ("fault" in reading) this.fault = reading.fault;
+        else this.lapses.push(...lapsesOf(record));
         const event = this.#note(
           this.ends.subject,
           this.ends.suite,
@@ -113,6 +118,20 @@ export class Link {
     return events;
   }
 
+  /** Sends frames of exactly so many bytes: a field that nobody knows fills them up. */
+  tellFilled(frame: Json, bytes: number): FrameEvent {
+    const bare = encodeRecord(frame);
+    const filled = (size: number) =>
+      withFields(bare, Buffer.from([0xf2, 0xf0, 0x04, ...varint(size), ...Buffer.alloc(size)]));
+    let size = Math.max(0, bytes - frameSize(bare) - 24);
+    while (frameSize(filled(size)) < bytes) size++;
+    const record = filled(size);
+    if (frameSize(record) !== bytes) throw new RangeError(`no frame of ${bytes} bytes can be made of this`);
+    const event = this.#note(this.ends.suite, this.ends.subject, { frame }, record);
+    this.wire.send([record]);
+    return event;
+  }
+
   /** Sends what is no frame. */
   bytes(bytes: Uint8Array): void {
     this.#note(this.ends.suite, this.ends.subject, { fault: "RAW", clause: "" }, bytes);
@@ -164,6 +183,13 @@ export class Link {
     });
     this.wire.resume();
   }
+}
+
+/** The bytes of the Frame in a record. */
+function frameSize(record: Uint8Array): number {
+  let at = 1;
+  while (record[at++]! >= 0x80);
+  return record.length - at;
 }
 
 function varint(value: number): number[] {

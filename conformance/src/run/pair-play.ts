@@ -104,6 +104,7 @@ export class PairPlay extends Play {
           play.#learn(app);
           play.changed();
         },
+        isCount: (count, act) => play.isCount(count, act),
         fence: () => play.#fence(client),
         address: async () => ({ url: proxy.url, token: set.server.tokenOf(user) }),
       });

@@ -10,7 +10,7 @@ import type {
 } from "../subject/subject.js";
 import { PAIR_TIMERS, PairPlay } from "./pair-play.js";
 import { accountsOf, settingsOf, type Unit } from "./plan.js";
-import { type Finished, notApplicable, type RunOptions } from "./server-run.js";
+import { concerns, type Finished, notApplicable, type RunOptions } from "./server-run.js";
 
 export interface PairUnderTest {
   readonly server: ServerUnderTest;
@@ -136,7 +136,7 @@ export class PairRun {
       const common = { one, permutation, scope, random, recorder, clock, patienceMs, levelOf };
       const play = await PairPlay.open({ ...common, server, settings: pairSettingsOf(unit), clients });
       const quiet = server.onProcess((event) => {
-        if (one.isAlone) recorder.note(event);
+        if (concerns(unit, event)) recorder.note(event);
         play.changed();
       });
       try {

@@ -1,5 +1,5 @@
 /** Which cases are played, in which permutations, by whom, and on which server. */
-import type { Case, Profile } from "../case/case.js";
+import type { Case, Profile, Spelling } from "../case/case.js";
 import { Random } from "../case/random.js";
 import type { Accounts, ServerSettings } from "../subject/subject.js";
 import type { Split, Transport } from "../wire/connection.js";
@@ -81,8 +81,16 @@ function unitOf(one: Case, permutation: Permutation, seed: number): Unit {
   // Nothing in a name tells the case that it is used in.
   const real = (list: Iterable<string>) =>
     new Map([...list].map((name) => [name, `${random.word(3)}-${random.word(9)}`]));
-  return { one, permutation, users: real(names), groups: real(Object.keys(one.groups)), random };
+  const [users, groups] = [real(names), real(Object.keys(one.groups))];
+  for (const [name, { of, as }] of Object.entries(one.spelled)) {
+    const map = users.has(name) ? users : groups;
+    map.set(name, spelled((users.get(of) ?? groups.get(of))!, as));
+  }
+  return { one, permutation, users, groups, random };
 }
+
+const spelled = (id: string, as: Spelling): string =>
+  ({ upper: id.toUpperCase(), space: `${id} `, composed: `${id}\u00e9`, decomposed: `${id}e\u0301` })[as];
 
 /** The accounts that units need, all together. */
 export function accountsOf(units: readonly Unit[], tokenOf: (user: string) => string): Accounts {

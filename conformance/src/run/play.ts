@@ -71,12 +71,14 @@ const SELECTORS: Readonly<Record<string, readonly string[]>> = {
 };
 
 const isLiteral = (value: JsonValue | undefined): value is JsonValue =>
-  value !== undefined && (typeof value !== "object" || "userId" in value || "groupId" in value);
+  value !== undefined && (typeof value !== "object" || "userId" in value || "groupId" in value || "hex" in value);
 
 export abstract class Play {
   readonly checks = new Map<string, CheckResult>();
   /** When the step before ended, by the case's clock. */
   protected stepEndedAt = 0;
+  /** Moments that a case has named. */
+  readonly #marks = new Map<string, number>();
   readonly #watchers = new Set<() => void>();
   #stepCount = 0;
 
@@ -138,11 +140,15 @@ export abstract class Play {
       repeat["times"] !== undefined
         ? Array.from({ length: Number(numberValue(repeat["times"], this.scope)) }, (_, i) => BigInt(i + 1))
         : repeat["vectors"] !== undefined
-          ? vectorsOf(repeat["vectors"] as { file: string; clause?: string }, this.set.permutation.transport)
+          ? vectorsOf(
+              repeat["vectors"] as { file: string; clause?: string; outcomes?: number },
+              this.set.permutation.transport,
+            )
           : (repeat["over"] as JsonValue[]).map((value) => (typeof value === "number" ? BigInt(value) : String(value)));
     for (const value of values) {
       this.scope.variables.set(String(as), value);
       await this.#steps(steps as unknown as Step[]);
+      if (repeat["until"] !== undefined && this.#unmet(repeat["until"] as Json) === null) break;
     }
   }
 
@@ -216,8 +222,14 @@ export abstract class Play {
   protected async common(step: Step): Promise<boolean> {
     if (step["bind"] !== undefined) {
       for (const [name, written] of Object.entries(step["bind"] as Json)) {
-        this.scope.variables.set(name, this.scope.evaluate(String(written)));
+        const value =
+          typeof written === "object" ? numberValue(written, this.scope) : this.scope.evaluate(String(written));
+        this.scope.variables.set(this.scope.text(name), value);
       }
+      return true;
+    }
+    if (step["mark"] !== undefined) {
+      this.#marks.set(String(step["mark"]), this.set.recorder.now());
       return true;
     }
     if (step["elapse"] !== undefined) {
@@ -231,7 +243,13 @@ export abstract class Play {
     return false;
   }
 
-  #expect({ that, ...bounds }: Json): void {
+  #expect(comparison: Json): void {
+    const unmet = this.#unmet(comparison);
+    if (unmet !== null) throw new NotMet(unmet);
+  }
+
+  /** What is wrong with a comparison; null when it holds. */
+  #unmet({ that, ...bounds }: Json): string | null {
     const actual = numberValue(that!, this.scope);
     for (const [name, written] of Object.entries(bounds)) {
       const bound = numberValue(written, this.scope);
@@ -244,7 +262,22 @@ export abstract class Play {
         atMost: actual <= bound,
       }[name];
       if (holds === undefined) throw new CaseError(`expect: no such comparison: ${name}`);
-      if (!holds) throw new NotMet(`${String(that)} is ${actual}, and should be: ${name} ${bound}`);
+      if (!holds) return `${String(that)} is ${actual}, and should be: ${name} ${bound}`;
+    }
+    return null;
+  }
+
+  /** How many there were: `is`, `atLeast` or `atMost` so many. */
+  protected isCount(count: number, { is, atLeast, atMost }: Json, decisive: () => number[] = () => []): void {
+    const bound = (written: JsonValue) => numberValue(written, this.scope);
+    if (is !== undefined && BigInt(count) !== bound(is)) {
+      throw new NotMet(`it came ${count} times, and not ${bound(is)}`, decisive());
+    }
+    if (atLeast !== undefined && BigInt(count) < bound(atLeast)) {
+      throw new NotMet(`it came ${count} times, and not at least ${bound(atLeast)}`, decisive());
+    }
+    if (atMost !== undefined && BigInt(count) > bound(atMost)) {
+      throw new NotMet(`it came ${count} times, and not at most ${bound(atMost)}`, decisive());
     }
   }
 
@@ -313,11 +346,22 @@ export abstract class Play {
     throw new NotMet(`${kind}: ${wrong.slice(0, 4).join("; ")}`, question);
   }
 
-  /** How long a step may have taken, from the end of the one before. */
+  /** Binds a name to what was measured under it: how many times, the shortest, the longest, and how far these are apart. */
+  #noteWait(name: string, took: number): void {
+    const { count = 0, least = took, most = took } = (this.scope.variables.get(name) ?? {}) as Json;
+    const [low, high] = [Math.min(Number(least), took), Math.max(Number(most), took)];
+    this.scope.variables.set(name, { count: Number(count) + 1, least: low, most: high, spread: high - low });
+  }
+
+  /** How long a step may have taken, from the end of the one before or from a moment that has a name. */
   #elapsed(at: number, step: Step): void {
     if (step["elapsed"] === undefined) return;
-    const { atLeast, atMost } = step["elapsed"] as Json;
-    const took = Math.round(at - this.stepEndedAt);
+    const { atLeast, atMost, since, as, tally } = step["elapsed"] as Json;
+    const begun = since === undefined ? this.stepEndedAt : this.#marks.get(String(since));
+    if (begun === undefined) throw new CaseError(`elapsed: there is no mark "${String(since)}"`);
+    const took = Math.round(at - begun);
+    if (as !== undefined) this.scope.variables.set(this.scope.text(String(as)), BigInt(Math.max(0, took)));
+    if (tally !== undefined) this.#noteWait(String(tally), took);
     // A clock is read on both sides of a wire: a millisecond is nobody's fault.
     if (atLeast !== undefined && took + 2 < Number(numberValue(atLeast, this.scope))) {
       throw new NotMet(`it came after ${took} ms, and not before ${numberValue(atLeast, this.scope)} ms was allowed`);

@@ -1,7 +1,18 @@
 /** A case for a server: the suite plays every device, on real connections. */
+import type protobuf from "protobufjs";
 import { RecordStream } from "../codec/codec.js";
+import { fromJson } from "../codec/json.js";
 import type { Json, JsonValue, Step } from "../case/case.js";
-import { conversationOf, fieldValue, fieldOf, frameOf, messageOf, numberValue, typeOfKind } from "../case/notation.js";
+import {
+  conversationOf,
+  fieldValue,
+  fieldOf,
+  frameOf,
+  messageOf,
+  namesOf,
+  numberValue,
+  typeOfKind,
+} from "../case/notation.js";
 import { mismatches } from "../case/pattern.js";
 import { CaseError, type CaseMessage, crcOf } from "../case/scope.js";
 import type { RunningServer } from "../subject/subject.js";
@@ -105,14 +116,18 @@ export class ServerPlay extends Play {
     const link = device.open();
     if (act["tell"] !== undefined) return this.#tell(device, act);
     if (act["send"] !== undefined) return this.#send(device, act);
-    if (act["hear"] !== undefined) return void (await this.#hear(device, act["hear"] as Json, step));
+    if (act["hear"] !== undefined) return this.#hear(device, act, step);
     if (act["none"] !== undefined) return this.#none(device, act["none"] as Json);
-    if (act["count"] !== undefined) return this.#count(device, act["count"] as Json, act["is"]!);
+    if (act["count"] !== undefined) return this.#count(device, act);
     if (act["closed"] !== undefined) return this.#closed(device, step);
     if (act["alive"] !== undefined) return this.#fence(link);
     if (act["gets"] !== undefined) return this.#gets(device, act, step);
     if (act["log"] !== undefined) return this.#log(device, act);
+    if (act["pages"] !== undefined) return this.#pages(device, act);
+    if (act["sees"] !== undefined) return this.#sees(link, act["sees"] as Json, step);
+    if (act["rising"] !== undefined) return this.#rising(link, conversationOf(String(act["rising"]), this.scope));
     if (act["state"] !== undefined) return this.#state(device, act);
+    if (act["sync"] !== undefined) return this.#sync(device, act);
     if (act["stream"] !== undefined) {
       for (const chunk of vectorOf(this.scope.evaluate(String(act["stream"])) as string).chunks) {
         link.bytes(Buffer.from(chunk, "hex"));
@@ -248,18 +263,25 @@ export class ServerPlay extends Play {
         ...written,
       },
     };
-    for (let i = 0; i < Number(times); i++) device.open().tell([frame], alien === true ? ALIEN_FIELDS : null);
+    for (let i = 0; i < Number(numberValue(times, this.scope)); i++)
+      device.open().tell([frame], alien === true ? ALIEN_FIELDS : null);
   }
 
   #someBody(): string {
     return Buffer.from(this.set.random.word(4 + this.set.random.below(28))).toString("base64");
   }
 
-  async #hear(device: Device, pattern: Json, step: Step): Promise<void> {
+  async #hear(device: Device, act: Json, step: Step): Promise<void> {
+    const pattern = act["hear"] as Json;
     const link = device.open();
     const [[kind, fields = {}]] = Object.entries(pattern) as [[string, Json]];
     const heard = await this.hear(link, pattern, step, () => this.#instead(link, kind, fields)).catch(
       async (error: unknown) => {
+        if (act["unless"] !== undefined && error instanceof NotMet) {
+          const [other] = this.matching(link, act["unless"] as Json, true);
+          if (other)
+            throw new NotApplicable(`the server answered ${shortOf(other.fields)}, which leaves nothing to judge`);
+        }
         // PUSH-21: a server may notify where it could push, and then the case has nothing to judge.
         if (kind === "push" && error instanceof NotMet && this.untaken(link, "headNotify", conversationIn(fields))) {
           throw new NotApplicable("the server notified where it could have pushed, which PUSH-21 allows");
@@ -300,17 +322,28 @@ export class ServerPlay extends Play {
     if (found) throw new NotMet(`it came: ${found.kind} ${shortOf(found.fields)}`, [found.event.n]);
   }
 
-  async #count(device: Device, pattern: Json, is: JsonValue): Promise<void> {
+  async #count(device: Device, { count, is, atLeast, atMost, before, as }: Json): Promise<void> {
     const link = device.open();
     if (link.closed === null) await this.#fence(link);
-    const found = this.matching(link, pattern, true);
-    const expected = Number(numberValue(is, this.scope));
-    if (found.length !== expected) {
+    const [end] = before === undefined ? [] : this.matching(link, before as Json, true);
+    if (before !== undefined && !end) throw new NotMet(`there was none of ${JSON.stringify(before)}`);
+    const found = this.matching(link, count as Json, true).filter(({ event }) => !end || event.n < end.event.n);
+    const bound = (written: JsonValue | undefined) => written !== undefined && Number(numberValue(written, this.scope));
+    const wrong =
+      is !== undefined && found.length !== bound(is)
+        ? `and not ${bound(is)}`
+        : atLeast !== undefined && found.length < Number(bound(atLeast))
+          ? `and should be at least ${bound(atLeast)}`
+          : atMost !== undefined && found.length > Number(bound(atMost))
+            ? `and should be at most ${bound(atMost)}`
+            : undefined;
+    if (wrong !== undefined) {
       throw new NotMet(
-        `there were ${found.length} of them, and not ${expected}`,
+        `there were ${found.length} of them, ${wrong}`,
         found.map(({ event }) => event.n),
       );
     }
+    if (as !== undefined) this.scope.variables.set(this.scope.text(String(as)), BigInt(found.length));
   }
 
   async #closed(device: Device, step: Step): Promise<void> {
@@ -363,9 +396,7 @@ export class ServerPlay extends Play {
 
   /** Follows a conversation as a well-made device does, by pushes and by pulls, until it has the messages that are named. */
   async #gets(device: Device, act: Json, step: Step): Promise<void> {
-    const names = (Array.isArray(act["gets"]) ? act["gets"] : [act["gets"]!]).map((name) =>
-      this.scope.text(String(name)),
-    );
+    const names = namesOf(act["gets"]!, this.scope);
     const conversation = conversationOf(String(act["from"]), this.scope);
     const key = JSON.stringify(conversation);
     const link = device.open();
@@ -381,9 +412,8 @@ export class ServerPlay extends Play {
       this.#ownSlots(link, key, position, (seq) => (position = seq));
       const next = await this.until(
         () => {
-          const push = this.#untakenOf(link, "push", isHere);
-          const notice = this.#untakenOf(link, "headNotify", isHere);
-          const found = push ?? notice;
+          const found =
+            this.#untakenOf(link, ["push", "offlinePage"], isHere) ?? this.#untakenOf(link, ["headNotify"], isHere);
           if (found) return found;
           if (link.closed !== null) throw new NotMet(`the connection was closed: ${link.closed}`);
           return undefined;
@@ -405,6 +435,18 @@ export class ServerPlay extends Play {
           throw new NotMet(`entry ${seq} was pushed where ${position + 1n} was next`, [next.event.n]);
         }
         take(entry, next.event.n);
+      } else if (next.kind === "offlinePage") {
+        // A page that the case asked for.
+        for (const entry of (next.fields["entries"] ?? []) as Json[]) {
+          const seq = BigInt(String(entry["seq"] ?? "0"));
+          if (seq <= position) continue;
+          if (seq !== position + 1n) {
+            throw new NotMet(`a page holds entry ${seq} where ${position + 1n} was next`, [next.event.n]);
+          }
+          take(entry, next.event.n);
+        }
+        if (next.fields["hasMore"] !== true) continue;
+        for (const { entry, event } of await this.#pull(device, conversation, position)) take(entry, event);
       } else if (BigInt(String(next.fields["head"] ?? "0")) > position) {
         for (const { entry, event } of await this.#pull(device, conversation, position)) take(entry, event);
       }
@@ -423,10 +465,11 @@ export class ServerPlay extends Play {
     void step;
   }
 
-  #untakenOf(link: Link, kind: string, { conversation }: Json): Heard | undefined {
+  #untakenOf(link: Link, kinds: readonly string[], { conversation }: Json): Heard | undefined {
     const wanted = JSON.stringify(conversation);
     return link.heard.find(
-      (heard) => !heard.taken && heard.kind === kind && JSON.stringify(heard.fields["conversation"]) === wanted,
+      (heard) =>
+        !heard.taken && kinds.includes(heard.kind ?? "") && JSON.stringify(heard.fields["conversation"]) === wanted,
     );
   }
 
@@ -487,6 +530,110 @@ export class ServerPlay extends Play {
     if (wrong.length > 0) throw new NotMet(`the conversation: ${wrong.slice(0, 4).join("; ")}`, [decisive]);
   }
 
+  /**
+   * A chain of pages to its end: forwards with `after`, as PullOffline gives it, or backwards with `before`, as
+   * PullHistory does. Each page is judged by itself, and all of them by their entries.
+   */
+  async #pages(device: Device, act: Json): Promise<void> {
+    const { pages, after, before, is, skipped, ...more } = act;
+    const isBackwards = before !== undefined;
+    const [question, kind] = isBackwards ? ["pullHistory", "historyPage"] : ["pullOffline", "offlinePage"];
+    const conversation = conversationOf(String(pages), this.scope);
+    const request = messageOf(typeOfKind(question), more, this.scope);
+    const link = device.open();
+    const entries: Json[] = [];
+    let at = numberValue(before ?? after ?? 0, this.scope);
+    let range: Json | undefined;
+    let decisive = 0;
+    for (;;) {
+      const requestId = this.#request(device);
+      const where = { [isBackwards ? "before" : "after"]: at.toString() };
+      link.tell([{ [question]: { requestId, conversation, ...request, ...where } }]);
+      const page = await this.hear(link, { [kind]: { requestId, conversation: String(pages) } }, {}, () =>
+        this.#instead(link, kind, { requestId }),
+      );
+      decisive = page.event.n;
+      const items = (page.fields["entries"] ?? []) as Json[];
+      const wrong = [
+        ...this.#excess(items, request, this.scope.variables.get(device.name) as Json),
+        ...(isBackwards ? backwards(page.fields, at) : forwards(page.fields, at)),
+      ];
+      if (wrong.length > 0) throw new NotMet(`the page for ${JSON.stringify(where)}: ${wrong.join("; ")}`, [decisive]);
+      range = (page.fields["skipped"] as Json | undefined) ?? range;
+      if (isBackwards) entries.unshift(...items);
+      else entries.push(...items);
+      if (page.fields["hasMore"] !== true) break;
+      at = isBackwards ? seqOf(items[0]!) : endOf(page.fields, at);
+    }
+    const wrong = mismatches(
+      typeOfKind(kind),
+      { ...(is === undefined ? {} : { entries: is }), skipped: skipped ?? { is: "absent" } },
+      { entries, ...(range === undefined ? {} : { skipped: range }) },
+      this.scope,
+    );
+    if (wrong.length > 0) throw new NotMet(`the pages: ${wrong.slice(0, 4).join("; ")}`, [decisive]);
+  }
+
+  /** By how much a page is above what was asked for and what Welcome announced. 0 asks for what was announced. */
+  #excess(items: readonly Json[], request: Json, { limits }: Json): string[] {
+    const atMost = (wanted: JsonValue | undefined, limit: JsonValue | undefined) =>
+      Number(wanted ?? 0) === 0 ? Number(limit) : Math.min(Number(wanted), Number(limit));
+    const count = atMost(request["entriesMax"], (limits as Json)["pageEntriesMax"]);
+    const room = atMost(request["bytesMax"], (limits as Json)["pageBytesMax"]);
+    const bytes = items.reduce((sum, item) => sum + ENTRY().encode(fromJson(ENTRY(), item)).finish().length, 0);
+    return [
+      ...(items.length > count ? [`it holds ${items.length} entries, and no more than ${count} were wanted`] : []),
+      ...(items.length > 1 && bytes > room ? [`its entries have ${bytes} bytes, above ${room}`] : []),
+    ];
+  }
+
+  /** Waits until frames have come that fit wholly, in this order, and takes them; what else came is passed over. */
+  async #sees(link: Link, patterns: Json | readonly Json[], step: Step): Promise<void> {
+    let behind = -1;
+    for (const pattern of Array.isArray(patterns) ? (patterns as Json[]) : [patterns as Json]) {
+      const ms = step["within"] === undefined ? this.set.patienceMs : Number(numberValue(step["within"], this.scope));
+      const recent = () => link.heard.slice(-3).map(({ event }) => event.n);
+      const seen = await this.until(
+        () => {
+          const found = this.matching(link, pattern, false).find((heard) => link.heard.indexOf(heard) > behind);
+          if (found) return found;
+          if (link.closed !== null) {
+            throw new NotMet(`the connection was closed, and ${JSON.stringify(pattern)} had not come`, recent());
+          }
+          return undefined;
+        },
+        () => new NotMet(`${JSON.stringify(pattern)} did not come`, recent()),
+        ms,
+      );
+      seen.taken = true;
+      behind = link.heard.indexOf(seen);
+    }
+  }
+
+  /** The entries of a conversation rise on a connection: pushes, pages and the session's own SendAcks taken together. */
+  #rising(link: Link, conversation: Json): void {
+    const wanted = JSON.stringify(conversation);
+    let last = 0n;
+    for (const { kind, fields, event } of link.heard) {
+      if (JSON.stringify(fields["conversation"]) !== wanted) continue;
+      const accepted = fields["accepted"] as Json | undefined;
+      const items =
+        kind === "push"
+          ? [fields["entry"] as Json]
+          : kind === "offlinePage"
+            ? ((fields["entries"] ?? []) as Json[])
+            : kind === "sendAck" && accepted && accepted["duplicate"] !== true
+              ? [accepted]
+              : [];
+      // A page that was asked for below what came meanwhile stands aside.
+      if (kind === "offlinePage" && items[0] && seqOf(items[0]) <= last) continue;
+      for (const item of items) {
+        if (seqOf(item) <= last) throw new NotMet(`entry ${seqOf(item)} came behind entry ${last}`, [event.n]);
+        last = seqOf(item);
+      }
+    }
+  }
+
   /** What a sync with an empty token says of a conversation. */
   async #state(device: Device, act: Json): Promise<void> {
     const { state, ...pattern } = act;
@@ -513,12 +660,90 @@ export class ServerPlay extends Play {
     }
     if (pattern["is"] !== "absent") throw new NotMet("the conversation is not in the sync", [decisive]);
   }
+
+  /** A sync chain to its end, with what the case wants in each SyncReq. */
+  async #sync(device: Device, act: Json): Promise<void> {
+    const written = (act["sync"] === true ? {} : act["sync"]) as Json;
+    const fields = messageOf(typeOfKind("syncReq"), written, this.scope);
+    const conversations: Json[] = [];
+    for (;;) {
+      const requestId = this.#request(device);
+      device.open().tell([{ syncReq: { ...fields, requestId } }]);
+      const { fields: page, event } = await this.hear(device.open(), { syncPage: { requestId } }, {}, () =>
+        this.#instead(device.open(), "syncPage", { requestId }),
+      );
+      conversations.push(...((page["conversations"] ?? []) as Json[]));
+      const isLast = page["nextPage"] === undefined;
+      if (isLast !== (page["token"] !== undefined)) {
+        throw new NotMet("a SyncPage has either a next_page or a token", [event.n]);
+      }
+      if (!isLast) {
+        fields["page"] = page["nextPage"]!;
+        continue;
+      }
+      if (act["as"] !== undefined) this.scope.variables.set(this.scope.text(String(act["as"])), page["token"]!);
+      if (act["is"] === undefined) return;
+      const wrong = mismatches(typeOfKind("syncPage"), { conversations: act["is"] }, { conversations }, this.scope);
+      if (wrong.length > 0) throw new NotMet(`the chain: ${wrong.slice(0, 4).join("; ")}`, [event.n]);
+      return;
+    }
+  }
 }
 
 /** Field 9999 as a varint, and 9998 as bytes: what a later version may have added. */
 const ALIEN_FIELDS = Buffer.from("f8f00401f2f00403616263", "hex");
 
-const ENTRY = () => typeOfKind("push").fields["entry"]!.resolve().resolvedType as never;
+const ENTRY = () => typeOfKind("push").fields["entry"]!.resolve().resolvedType as protobuf.Type;
+
+const seqOf = (entry: Json): bigint => BigInt(String(entry["seq"] ?? "0"));
+
+/** How far a page goes that was asked for with `after`. */
+function endOf(page: Json, after: bigint): bigint {
+  const last = ((page["entries"] ?? []) as Json[]).at(-1);
+  const skipped = page["skipped"] as Json | undefined;
+  return last ? seqOf(last) : skipped ? BigInt(String(skipped["upTo"] ?? "0")) : after;
+}
+
+const isHoleless = (items: readonly Json[]): boolean =>
+  items.every((item, i) => i === 0 || seqOf(item) === seqOf(items[i - 1]!) + 1n);
+
+/** What is wrong with an OfflinePage by itself. */
+function forwards(page: Json, after: bigint): string[] {
+  const items = (page["entries"] ?? []) as Json[];
+  const skipped = page["skipped"] as Json | undefined;
+  const [from, upTo] = [BigInt(String(skipped?.["from"] ?? "0")), BigInt(String(skipped?.["upTo"] ?? "0"))];
+  const next = skipped ? upTo + 1n : after + 1n;
+  const [head, end] = [BigInt(String(page["head"] ?? "0")), endOf(page, after)];
+  const isMore = page["hasMore"] === true;
+  return [
+    ...(skipped && from !== after + 1n ? [`it skips from ${from} on, behind ${after}`] : []),
+    ...(skipped && upTo < from ? [`it skips from ${from} up to ${upTo}`] : []),
+    ...(items[0] && seqOf(items[0]) !== next ? [`it begins with ${seqOf(items[0])}, where ${next} is next`] : []),
+    ...(isHoleless(items) ? [] : ["its seqs do not follow one another"]),
+    ...(end > head ? [`it reaches ${end}, above its head ${head}`] : []),
+    ...(isMore === end < head ? [] : [`it ends at ${end} with head ${head}, and has_more is ${isMore}`]),
+    ...(end === after && head > after ? ["it brings nothing although there is more"] : []),
+  ];
+}
+
+/** What is wrong with a HistoryPage by itself. */
+function backwards(page: Json, before: bigint): string[] {
+  const items = (page["entries"] ?? []) as Json[];
+  const floor = BigInt(String(page["floor"] ?? "0"));
+  const isMore = page["hasMore"] === true;
+  const [first, last] = [items[0], items.at(-1)];
+  return [
+    ...(isHoleless(items) ? [] : ["its seqs do not follow one another"]),
+    ...(before > 0n && last && seqOf(last) !== before - 1n
+      ? [`it ends with ${seqOf(last)}, in front of ${before}`]
+      : []),
+    ...(first && isMore !== seqOf(first) > floor
+      ? [`it begins with ${seqOf(first)} at floor ${floor}, and has_more is ${isMore}`]
+      : []),
+    ...(!first && isMore ? ["it brings nothing although there is more"] : []),
+    ...(isMore && page["skipped"] ? ["it has a skipped range and is not the last"] : []),
+  ];
+}
 
 const conversationIn = ({ conversation }: Json): Json => (conversation === undefined ? {} : { conversation });
 

@@ -1,6 +1,7 @@
 /** Plays units against servers: many at a time on one that they share, and those that kill theirs each on its own. */
 import { setTimeout as pause } from "node:timers/promises";
-import { Recorder, type HistoryEvent } from "../history/history.js";
+import { type HistoryEvent, type Observed, Recorder } from "../history/history.js";
+import { allSteps, type Json } from "../case/case.js";
 import { Scope } from "../case/scope.js";
 import type { RunningServer, ServerSettings, ServerUnderTest } from "../subject/subject.js";
 import type { Clock } from "./clock.js";
@@ -50,6 +51,19 @@ function groupsOf(units: readonly Unit[]): Group[] {
   }
   return [...groups.values()];
 }
+
+/** True when a case may leave its server in a state that the next one does not expect. */
+const spoils = ({ one }: Unit): boolean =>
+  [...allSteps(one.steps)].some(
+    (step) =>
+      ["drain", "storeFault"].includes(String((step["control"] as Json | undefined)?.["control"])) ||
+      typeof step["server"] === "object",
+  );
+
+/** Whether what happens to a server belongs to the history of a unit: on a server of others, what names its own people. */
+export const concerns = ({ one, users, groups }: Unit, event: Extract<Observed, { kind: "process" }>): boolean =>
+  one.isAlone ||
+  (event.what === "control" && [...users.values(), ...groups.values()].some((id) => event.detail.includes(id)));
 
 export class ServerRun {
   readonly #subject: ServerUnderTest;
@@ -112,13 +126,15 @@ export class ServerRun {
           this.#options.onFinish(await this.#play(unit, server));
         } else {
           const affected: Unit[] = [];
+          let isSpoiled = false;
           const worker = async () => {
-            while (server.died === null && !this.#options.signal.aborted) {
+            while (server.died === null && !isSpoiled && !this.#options.signal.aborted) {
               const unit = waiting.shift();
               if (!unit) return;
               const finished = await this.#play(unit, server);
               if (server.died !== null && width > 1) affected.push(unit);
               else this.#options.onFinish(finished);
+              isSpoiled = unit.one.isAlone && (spoils(unit) || finished.played.word !== "pass");
             }
           };
           await Promise.all(Array.from({ length: width }, worker));
@@ -158,7 +174,7 @@ export class ServerRun {
       server,
     );
     const quiet = server.onProcess((event) => {
-      if (unit.one.isAlone) recorder.note(event);
+      if (concerns(unit, event)) recorder.note(event);
       play.changed();
     });
     try {

@@ -27,9 +27,13 @@ function read(file: string): readonly StreamVector[] {
 }
 
 /** The ids of the vectors of a file that are about a clause, for one transport. */
-export const vectorsOf = ({ file, clause }: { file: string; clause?: string }, transport: Transport): string[] =>
+export const vectorsOf = (
+  { file, clause, outcomes }: { file: string; clause?: string; outcomes?: number },
+  transport: Transport,
+): string[] =>
   read(file)
     .filter((vector) => vector.transport === transport && (clause === undefined || vector.clauses.includes(clause)))
+    .filter(({ expect }) => outcomes === undefined || expect.length === outcomes)
     .map(({ id }) => `${file}/${id}`);
 
 /** One vector by `file/id`. */

@@ -39,14 +39,14 @@ type Name = keyof typeof ADAPTER_CHECKS;
 class Seen extends Error {}
 
 const PEER = { user: "ben" };
-const EVENT_MS = 5000;
 
 /** Makes all checks; none throws. */
 export async function checkAdapter(options: ClientByAdapterOptions): Promise<AdapterCheck[]> {
   const data = emptyFolder();
-  const client = new AdapterClient({ timeoutMs: 10_000, ...options });
+  const { timeoutMs = 10_000 } = options;
+  const client = new AdapterClient({ ...options, timeoutMs });
   try {
-    return await new Conversation(client, data, await freePort()).run();
+    return await new Conversation(client, timeoutMs, data, await freePort()).run();
   } finally {
     await client.kill();
     removeFolder(data);
@@ -55,14 +55,16 @@ export async function checkAdapter(options: ClientByAdapterOptions): Promise<Ada
 
 class Conversation {
   readonly #client: AdapterClient;
+  readonly #timeoutMs: number;
   readonly #start: Json;
   readonly #events: Json[] = [];
   readonly #results: AdapterCheck[] = [];
   #wake = () => {};
   #isOver = false;
 
-  constructor(client: AdapterClient, data: string, port: number) {
+  constructor(client: AdapterClient, timeoutMs: number, data: string, port: number) {
     this.#client = client;
+    this.#timeoutMs = timeoutMs;
     this.#start = { url: `ws://127.0.0.1:${port}`, device: "adapter-check", token: "token", data };
   }
 
@@ -163,13 +165,13 @@ class Conversation {
         const found = this.#events.find((event) => event["event"] === name && isWanted(event));
         if (found !== undefined) return found;
         if (this.#client.died !== null) throw new Seen(this.#client.died);
-        if (isLate) throw new Seen(`There was none within ${EVENT_MS / 1000} s.`);
+        if (isLate) throw new Seen(`There was none within ${this.#timeoutMs / 1000} s.`);
         await new Promise<void>((resolve) => {
           this.#wake = resolve;
           timer ??= setTimeout(() => {
             isLate = true;
             this.#wake();
-          }, EVENT_MS);
+          }, this.#timeoutMs);
         });
       }
     } finally {

@@ -61,13 +61,16 @@ export class AdapterClient implements RunningClient {
     });
     [this.#program, this.#dialogue, this.died] = [program, dialogue, null];
     let isGreeted = false;
-    void program.ended.then(() => {
-      const isOurs = program.isEndAsked && fault === null;
-      const sentence = fault ?? notExecuted(program) ?? `The adapter ${program.obituary}.`;
-      dialogue.close(isOurs ? "The adapter was ended by the suite." : sentence);
-      if (isOurs || this.#program !== program) return;
-      this.died = sentence;
-      if (isGreeted) this.#note("died", sentence);
+    const isOurs = () => program.isEndAsked && fault === null;
+    const sentence = () =>
+      isOurs()
+        ? "The adapter was ended by the suite."
+        : (fault ?? notExecuted(program) ?? `The adapter ${program.obituary}.`);
+    void program.ended.then(async () => {
+      await dialogue.end(sentence);
+      if (isOurs() || this.#program !== program) return;
+      this.died = sentence();
+      if (isGreeted) this.#note("died", this.died);
     });
     try {
       await this.#greet(dialogue);
@@ -108,6 +111,10 @@ export class AdapterClient implements RunningClient {
   onProcess(listener: Parameters<RunningClient["onProcess"]>[0]): () => void {
     this.#processListeners.add(listener);
     return () => this.#processListeners.delete(listener);
+  }
+
+  get log(): string {
+    return this.#program.stderrLines(Infinity).join("\n");
   }
 
   onEvent(listener: (event: Json) => void): () => void {

@@ -62,13 +62,17 @@ export class Dialogue {
   readonly #program: Program;
   readonly #options: DialogueOptions;
   readonly #questions = new Map<number, Question>();
+  readonly #lines: string[] = [];
   #lastId = 0;
   #closed: string | null = null;
+  #taken: Promise<void> = Promise.resolve();
 
   constructor(program: Program, options: DialogueOptions) {
     this.#program = program;
     this.#options = options;
-    program.onLine((line) => this.#heard(line));
+    program.onLine((line) => {
+      if (this.#lines.push(line) === 1) this.#taken = this.#takeAll();
+    });
   }
 
   /**
@@ -101,13 +105,25 @@ export class Dialogue {
     this.#questions.clear();
   }
 
-  #heard(text: string): void {
-    if (this.#closed !== null || text.trim() === "") return;
-    const fault = this.#take(text);
-    if (fault === null) return;
-    const sentence = `${this.#options.name} wrote ${quoted(text)} to stdout, ${fault}.`;
-    this.close(sentence);
-    this.#options.onFault(sentence);
+  /** The program has ended: what it wrote before counts, then every open question ends with the sentence. */
+  async end(sentence: () => string): Promise<void> {
+    await this.#taken;
+    this.close(sentence());
+  }
+
+  /** One line after the other: whoever waits for an answer has it before what stands behind it is told. */
+  async #takeAll(): Promise<void> {
+    for (; this.#lines.length > 0; this.#lines.shift()) {
+      const [text] = this.#lines as [string];
+      if (this.#closed !== null || text.trim() === "") continue;
+      const open = this.#questions.size;
+      const fault = this.#take(text);
+      if (fault !== null) {
+        const sentence = `${this.#options.name} wrote ${quoted(text)} to stdout, ${fault}.`;
+        this.close(sentence);
+        this.#options.onFault(sentence);
+      } else if (this.#questions.size < open) await new Promise((resolve) => setImmediate(resolve));
+    }
   }
 
   /** What is wrong with a line, or null. */

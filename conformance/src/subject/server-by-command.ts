@@ -135,7 +135,7 @@ class CommandServer implements RunningServer {
       throw error;
     }
     this.#note("started", Object.values(this.urls).join(" "));
-    void program.ended.then(() => {
+    void lines.ended.then(() => {
       if (program.isEndAsked && lines.fault === null) return;
       this.died = lines.fault ?? `The server ${program.obituary}.`;
       this.#note("died", this.died);

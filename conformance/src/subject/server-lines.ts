@@ -20,19 +20,22 @@ const CONTROL_MS = 10_000;
 export class ServerLines {
   /** Rejects with WouldNotStart when the program ends, or breaks the rules of the lines, before it is ready. */
   readonly ready: Promise<Ready>;
+  /** Resolves when the program has ended and all that it wrote has been read. */
+  readonly ended: Promise<void>;
   /** What it did against the rules of the lines; it was killed for that. */
   fault: string | null = null;
   readonly #dialogue: Dialogue;
 
   /** @param name As sentences name the program: "The server". */
   constructor(program: Program, name: string) {
+    const sentence = () => this.fault ?? notExecuted(program) ?? `${name} ${program.obituary}.`;
+    this.ended = program.ended.then(() => this.#dialogue.end(sentence));
     let isReady!: (ready: Ready) => void;
     this.ready = new Promise((resolve, reject) => {
       isReady = resolve;
-      void program.ended.then(() => {
-        const sentence = this.fault ?? notExecuted(program) ?? `${name} ${program.obituary}.`;
-        this.#dialogue.close(sentence);
-        reject(new WouldNotStart(this.fault === null ? `${sentence} It was started by: ${program.command}` : sentence));
+      void this.ended.then(() => {
+        const startedBy = this.fault === null ? ` It was started by: ${program.command}` : "";
+        reject(new WouldNotStart(`${sentence()}${startedBy}`));
       });
     });
     // Whoever waits for something else beside it need not wait for it.

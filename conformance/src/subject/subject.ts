@@ -51,7 +51,7 @@ export type ControlAct =
       readonly upTo: string;
       readonly as: "tombstone" | "floor";
     }
-  /** Answered with a token of the user that ends then. */
+  /** Answered with a token of the user that ends then, or up to a second later: many count in whole seconds. */
   | { readonly control: "token"; readonly user: string; readonly expiresAtMs: number }
   | { readonly control: "storeFault"; readonly on: boolean };
 
@@ -98,6 +98,8 @@ export interface RunningClient {
   readonly capabilities: ReadonlySet<string>;
   readonly died: string | null;
   onProcess(listener: (event: Extract<Observed, { kind: "process" }>) => void): () => void;
+  /** The last of what its process has written to stderr. */
+  readonly log: string;
   /** Every event of the adapter, in order. */
   onEvent(listener: (event: Json) => void): () => void;
   /** One command and its answer. Throws `Unsupported`, or an Error with the adapter's sentence. */

@@ -243,7 +243,10 @@ export function dial(url: string, { split, timeoutMs, ...options }: DialOptions,
 }
 
 /** A connection that someone else opened; the handlers are given at once. */
-export type Take = (open: (split: Split, handlers: Handlers) => Wire, more: { subprotocols: string[] }) => void;
+export type Take = (
+  open: (split: Split, handlers: Handlers) => Wire,
+  more: { subprotocols: string[]; /** Its lines and headers. */ request: string; extensions: string },
+) => void;
 
 export interface Listener {
   readonly url: string;
@@ -254,8 +257,13 @@ export interface Listener {
   close(): Promise<void>;
 }
 
-/** Takes connections on 127.0.0.1. A port of 0 is a free one. */
-export async function listen(transport: Transport, port: number, take: Take): Promise<Listener> {
+/** Takes connections on 127.0.0.1. A port of 0 is a free one. `deflate` agrees to permessage-deflate where it is offered. */
+export async function listen(
+  transport: Transport,
+  port: number,
+  take: Take,
+  { deflate = false }: { deflate?: boolean } = {},
+): Promise<Listener> {
   const sockets = new Set<Socket>();
   const kept = (socket: Socket) => {
     sockets.add(socket);
@@ -266,19 +274,23 @@ export async function listen(transport: Transport, port: number, take: Take): Pr
   server.on("connection", kept);
   if (transport === "tcp") {
     server.on("connection", (socket: Socket) =>
-      take((split, handlers) => overTcp(socket, split, handlers), { subprotocols: [] }),
+      take((split, handlers) => overTcp(socket, split, handlers), { subprotocols: [], request: "", extensions: "" }),
     );
   } else {
     const upgrades = new WebSocketServer({
       noServer: true,
-      perMessageDeflate: false,
+      perMessageDeflate: deflate && { threshold: 0 },
       maxPayload: MESSAGE_BYTES_MAX,
       handleProtocols: (offered) => (offered.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
     });
     server.on("upgrade", (request: import("node:http").IncomingMessage, socket: Socket, head: Buffer) => {
       const subprotocols = (request.headers["sec-websocket-protocol"] ?? "").split(/\s*,\s*/).filter(Boolean);
       upgrades.handleUpgrade(request, socket, head, (webSocket) =>
-        take((split, handlers) => overWebSocket(webSocket, split, handlers, () => socket), { subprotocols }),
+        take((split, handlers) => overWebSocket(webSocket, split, handlers, () => socket), {
+          subprotocols,
+          request: [request.url, ...request.rawHeaders].join("\n"),
+          extensions: webSocket.extensions,
+        }),
       );
     });
   }

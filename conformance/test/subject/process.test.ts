@@ -138,6 +138,8 @@ describe("the suite's end", () => {
     const [code, signal] = (await ended) as [number | null, string | null];
     expect(signal ?? code).toBe(way === "throws" ? 1 : way === "exits" ? 0 : way);
     expect(existsSync(folder)).toBe(false);
+    // The signal has been given; the kernel may still be at it.
+    await gone(port).closed;
     expect(await listens("127.0.0.1", port, 1000)).toBe(false);
   });
 

@@ -40,5 +40,7 @@ export function gone(port: number): { readonly connected: Promise<void>; readonl
     socket.once("connect", resolve);
     socket.once("error", reject);
   });
+  // Who asks only for the end need not have been connected.
+  connected.catch(() => {});
   return { connected, closed };
 }

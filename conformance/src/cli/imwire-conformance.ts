@@ -1,0 +1,334 @@
+/** The command `imwire-conformance`. */
+import { randomInt } from "node:crypto";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { CasesInvalid, packageRoot } from "../case/load.js";
+import { PROFILES, type Profile, type Subject } from "../case/case.js";
+import { diff, diffExitCode, diffJson, diffText } from "../report/diff.js";
+import { readResult, UnreadableReport } from "../report/result-file.js";
+import { BaselineInvalid, baselineOf, readBaseline } from "../run/baseline.js";
+import { accountsOf } from "../run/plan.js";
+import { checkAdapter } from "../subject/adapter-check.js";
+import { clientByAdapter } from "../subject/client-by-adapter.js";
+import { serverByCommand } from "../subject/server-by-command.js";
+import { serverByUrl } from "../subject/server-by-url.js";
+import { type ServerUnderTest, WouldNotStart } from "../subject/subject.js";
+import { EXIT, UsageError } from "./exit.js";
+import { explained } from "./explain.js";
+import { gapsOf, listed } from "./list.js";
+import { replayed } from "./replay.js";
+import { planned, run, type RunFlags, type Subjects } from "./run.js";
+import { loadSuite } from "./suite.js";
+
+const PROGRAM = "imwire-conformance";
+
+const wholeNumber =
+  (least: number) =>
+  (text: string): number => {
+    const value = Number(text);
+    if (!/^\d+$/.test(text) || value < least || !Number.isSafeInteger(value)) {
+      throw new InvalidArgumentError(`It is a whole number of at least ${least}.`);
+    }
+    return value;
+  };
+
+const collected = (value: string, before: string[]): string[] => [...before, ...value.split(",").filter(Boolean)];
+
+/** What every command that plays cases takes. */
+function playing(command: Command, kind: string): Command {
+  return command
+    .addOption(
+      new Option("--profile <name>", "smoke, core, offline, multi-device, durable or full")
+        .choices(PROFILES)
+        .default("core"),
+    )
+    .option("--only <filter>", "a case's id, a glob of ids, or a clause; again and again", collected, [])
+    .option("--exclude <filter>", "the same, to leave out", collected, [])
+    .addOption(new Option("--transport <name>", "only websocket or only tcp").choices(["websocket", "tcp"]))
+    .addOption(
+      new Option("--split <name>", "only whole, bytewise or coalesced").choices(["whole", "bytewise", "coalesced"]),
+    )
+    .option("--jobs <n>", "how many cases are played at a time", wholeNumber(1), 4)
+    .option("--seed <n>", "draws names, ids and order; printed, so that a run can be had again", wholeNumber(0))
+    .option("--shuffle", "plays the cases in an order drawn from the seed", false)
+    .option("--patience <ms>", "how long a missing answer is waited for", wholeNumber(10), 5000)
+    .option("--fail-fast", "ends at the first case that fails", false)
+    .option("--report <folder>", "where the report goes", join("reports", kind))
+    .option("--baseline <file>", "YAML: checks that are known to fail, each with its reason")
+    .option("--json", "prints the result as JSON instead of the summary", false)
+    .option("--quiet", "shows no progress", false);
+}
+
+interface PlayingOptions extends Omit<RunFlags, "transport" | "split" | "seed"> {
+  transport?: "websocket" | "tcp";
+  split?: "whole" | "bytewise" | "coalesced";
+  seed?: number;
+}
+
+const flagsOf = ({ transport, split, seed, ...more }: PlayingOptions): RunFlags => ({
+  ...more,
+  transport: transport ? [transport] : ["websocket", "tcp"],
+  split: split ? [split] : ["whole", "bytewise", "coalesced"],
+  seed: seed ?? randomInt(2 ** 31),
+});
+
+interface ServerOptions extends PlayingOptions {
+  url: string[];
+  cmd?: string;
+  tokenTemplate?: string;
+  accounts?: string;
+  control?: string;
+  capability: string[];
+}
+
+/** A word for a shell. */
+const quoted = (text: string): string => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`);
+
+function serverOf(options: ServerOptions): { server: ServerUnderTest; how: string } {
+  const { url, cmd, tokenTemplate, accounts, control, capability } = options;
+  if ((url.length === 0) === (cmd === undefined)) {
+    throw new UsageError('give the server: either --url ws://host:port, or --cmd "./server --port {port}"');
+  }
+  const words = [
+    ...url.map((each) => `--url ${quoted(each)}`),
+    ...(cmd === undefined ? [] : [`--cmd ${quoted(cmd)}`]),
+    ...(tokenTemplate === undefined ? [] : [`--token-template ${quoted(tokenTemplate)}`]),
+    ...(accounts === undefined ? [] : [`--accounts ${quoted(accounts)}`]),
+    ...(control === undefined ? [] : [`--control ${quoted(control)}`]),
+    ...capability.map((each) => `--capability ${each}`),
+  ];
+  const template = tokenTemplate === undefined ? {} : { tokenTemplate };
+  if (cmd !== undefined) {
+    for (const [flag, value] of Object.entries({ accounts, control })) {
+      if (value !== undefined)
+        throw new UsageError(`--${flag} is for a server by URL; a command names {accounts} itself`);
+    }
+    return { server: serverByCommand({ command: cmd, ...template, capabilities: capability }), how: words.join(" ") };
+  }
+  const server = serverByUrl({
+    urls: url,
+    ...template,
+    ...(accounts === undefined ? {} : { accountsFile: accounts }),
+    ...(control === undefined ? {} : { controlCommand: control }),
+    capabilities: capability,
+  });
+  return { server, how: words.join(" ") };
+}
+
+function program(end: (code: number) => void): Command {
+  const root = new Command(PROGRAM)
+    .description("Judges any client or server of imwire, in any language.")
+    .version((JSON.parse(readFileSync(new URL("package.json", packageRoot), "utf8")) as { version: string }).version)
+    .showHelpAfterError(`Run ${PROGRAM} <command> --help for its options.`)
+    .showSuggestionAfterError()
+    .exitOverride()
+    .addHelpText(
+      "after",
+      `
+Start with:
+  ${PROGRAM} server --url ws://127.0.0.1:7800 --token-template 'dev:{user}'
+  ${PROGRAM} server --cmd './my-server --port {port} --data {data} --accounts {accounts}' --profile full
+  ${PROGRAM} client --cmd './my-adapter'
+  ${PROGRAM} explain SEND-3
+
+Exit codes: 0 conforms, 1 does not, 2 the call is not usable, 3 inconclusive, 4 the implementation or its adapter would
+not start, 70 a fault of the suite.`,
+    );
+
+  playing(
+    root
+      .command("server")
+      .description("judges a server, by URL or started by a command (PEERS.md)")
+      .option("--url <url>", "where it listens: ws:, wss:, tcp: or tls:; again for another transport", collected, [])
+      .option("--cmd <command>", "starts it: {port} {tcpPort} {data} {accounts} {settings} are filled in")
+      .option("--token-template <text>", "how a token is made of a user, as dev:{user}")
+      .option("--accounts <file>", "by URL: the users and tokens that the server knows (from the command accounts)")
+      .option("--control <command>", "by URL: a program of the operator that takes control lines")
+      .option("--capability <name>", "what it offers beside a connection (spec/README.md)", collected, []),
+    "server",
+  ).action(async (options: ServerOptions) => {
+    const { server, how } = serverOf(options);
+    end((await run(loadSuite(), { kind: "server", server, how: `server ${how}` }, flagsOf(options))).exit);
+  });
+
+  playing(
+    root
+      .command("client")
+      .description("judges a client through its adapter (PEERS.md)")
+      .requiredOption("--cmd <command>", "starts the adapter"),
+    "client",
+  ).action(async (options: PlayingOptions & { cmd: string }) => {
+    const client = clientByAdapter({ command: options.cmd });
+    const how = `client --cmd ${quoted(options.cmd)}`;
+    end((await run(loadSuite(), { kind: "client", client, how }, flagsOf(options))).exit);
+  });
+
+  playing(
+    root
+      .command("both")
+      .description("judges a server, a client, and the two together")
+      .requiredOption("--server <command>", "starts the server")
+      .requiredOption("--client <command>", "starts the adapter"),
+    "",
+  ).action(async (options: PlayingOptions & { server: string; client: string }) => {
+    const suite = loadSuite();
+    const server = serverByCommand({ command: options.server });
+    const client = clientByAdapter({ command: options.client });
+    const flags = flagsOf(options);
+    const both = `--server ${quoted(options.server)} --client ${quoted(options.client)}`;
+    const kinds: Subjects[] = [
+      { kind: "server", server, how: `server --cmd ${quoted(options.server)}` },
+      { kind: "client", client, how: `client --cmd ${quoted(options.client)}` },
+      { kind: "pair", server, client, how: `both ${both}` },
+    ];
+    const exits: number[] = [];
+    for (const subjects of kinds) {
+      const { kind } = subjects;
+      if (!hasCases(suite, kind, flags)) continue;
+      console.log(`== ${kind} ==`);
+      const { exit } = await run(suite, subjects, { ...flags, report: join(flags.report, kind) });
+      exits.push(exit);
+      if (exit === EXIT.interrupted) break;
+    }
+    if (exits.length === 0) throw new UsageError("nothing is left to run: no case fits these filters");
+    // Whatever is worst decides: a fault of the suite, then what is broken, then what could not be told.
+    end([130, 70, 4, 1, 3].find((code) => exits.includes(code)) ?? EXIT.conforms);
+  });
+
+  root
+    .command("list")
+    .description("shows the cases, or the clauses with their cases")
+    .addOption(new Option("--subject <kind>", "only these").choices(["server", "client", "pair"]))
+    .option("--only <filter>", "a case's id, a glob of ids, or a clause", collected, [])
+    .option("--clauses", "each clause and the checks that prove it", false)
+    .option("--check", "says what is missing: exit 1 where a testable MUST or SHOULD has no case", false)
+    .option("--json", "for machines", false)
+    .action((options: { subject?: Subject; only: string[]; clauses: boolean; check: boolean; json: boolean }) => {
+      const suite = loadSuite();
+      console.log(listed(suite, options));
+      if (options.check && gapsOf(suite).length > 0) end(EXIT.doesNotConform);
+    });
+
+  root
+    .command("explain")
+    .description("what a clause, a case, an invariant or a mutant is about")
+    .argument("<id>", "as SEND-3, s-send-002, or ack-before-commit")
+    .option("--json", "for machines", false)
+    .action((id: string, options: { json: boolean }) => console.log(explained(loadSuite(), id, options.json)));
+
+  root
+    .command("adapter-check")
+    .description("tries an adapter before any case is played")
+    .requiredOption("--cmd <command>", "starts the adapter")
+    .option("--json", "for machines", false)
+    .action(async (options: { cmd: string; json: boolean }) => {
+      const checks = await checkAdapter({ command: options.cmd });
+      if (options.json) console.log(JSON.stringify(checks, null, 2));
+      else for (const { word, name, sentence } of checks) console.log(`${word.padEnd(14)} ${name}: ${sentence}`);
+      if (checks.some(({ word }) => word === "fail")) end(EXIT.wouldNotStart);
+    });
+
+  playing(
+    root.command("accounts").description("prints the users and groups that a run with this seed needs"),
+    "server",
+  ).action((options: PlayingOptions) => {
+    if (options.seed === undefined) throw new UsageError("give --seed here and the same to server: it draws the names");
+    const units = planned(loadSuite(), "server", flagsOf(options));
+    console.log(
+      JSON.stringify(
+        accountsOf(units, (user) => `dev:${user}`),
+        null,
+        1,
+      ),
+    );
+  });
+
+  root
+    .command("replay")
+    .description("judges the histories of a bundle again, with the invariants of this suite")
+    .argument("<bundle>", "bundle.json.gz of a report")
+    .option("--only <id>", "one case: its history is printed, frame by frame")
+    .option("--mermaid", "prints the history as a Mermaid diagram, for an issue", false)
+    .action((file: string, options: { only?: string; mermaid: boolean }) => {
+      const { text, isBroken } = replayed(loadSuite(), file, options);
+      console.log(text);
+      if (isBroken) end(EXIT.doesNotConform);
+    });
+
+  root
+    .command("diff")
+    .description("compares two results: what got worse, better, new or is gone; exit 1 when something got worse")
+    .argument("<before>", "result.json")
+    .argument("<after>", "result.json")
+    .option("--json", "for machines", false)
+    .action((before: string, after: string, options: { json: boolean }) => {
+      const changes = diff(readResult(before), readResult(after));
+      process.stdout.write(options.json ? diffJson(changes) : diffText(changes));
+      end(diffExitCode(changes));
+    });
+
+  root
+    .command("baseline")
+    .description("keeps the list of what is known to fail")
+    .command("update")
+    .description("writes a baseline that covers what is broken in a result; reasons that are there stay")
+    .requiredOption("--result <file>", "result.json of a run")
+    .requiredOption("--baseline <file>", "the file to write")
+    .action(({ result, baseline }: { result: string; baseline: string }) => {
+      let before: ReturnType<typeof readBaseline> = [];
+      try {
+        before = readBaseline(baseline);
+      } catch (error) {
+        if (!(error instanceof BaselineInvalid) || !error.message.includes("ENOENT")) throw error;
+      }
+      const text = baselineOf(readResult(result).cases, before);
+      writeFileSync(baseline, text);
+      console.log(
+        `${baseline}: ${text === "[]\n" ? 0 : text.match(/^- check:/gm)!.length} entries; give each a reason`,
+      );
+    });
+
+  return root;
+}
+
+function hasCases(suite: ReturnType<typeof loadSuite>, kind: Subject, flags: RunFlags): boolean {
+  try {
+    return planned(suite, kind, flags).length > 0;
+  } catch (error) {
+    if (error instanceof UsageError) return false;
+    throw error;
+  }
+}
+
+/** Prints what ended a command. @returns The exit code. */
+function reported(error: unknown): number {
+  const say = (message: string) => console.error(`${PROGRAM}: ${message}`);
+  if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.conforms : EXIT.usage;
+  if (error instanceof UsageError || error instanceof UnreadableReport || error instanceof BaselineInvalid) {
+    say(error.message);
+    return EXIT.usage;
+  }
+  if (error instanceof WouldNotStart) {
+    say(error.message);
+    return EXIT.wouldNotStart;
+  }
+  if (error instanceof CasesInvalid) {
+    say(`the cases of the suite are not as they have to be:\n${error.message}`);
+    return EXIT.suite;
+  }
+  say(`a fault of the suite: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+  return EXIT.suite;
+}
+
+export async function main(words: readonly string[]): Promise<void> {
+  let code: number = EXIT.conforms;
+  try {
+    await program((end) => (code = end)).parseAsync(words as string[], { from: "user" });
+  } catch (error) {
+    code = reported(error);
+  }
+  process.exitCode = code;
+}
+
+export type { Profile };

@@ -1,0 +1,48 @@
+/** The whole suite as it is on disk: clauses, cases, and what they refer to. */
+import { existsSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { parse } from "yaml";
+import type { Case } from "../case/case.js";
+import { type Known, loadCases, packageRoot } from "../case/load.js";
+import { INVARIANTS, type Invariant } from "../history/invariants/index.js";
+import { type Clauses, loadClauses } from "../report/clauses.js";
+
+export interface Mutant {
+  readonly id: string;
+  readonly actor: "server" | "client";
+  readonly breaks: readonly string[];
+  readonly says: string;
+}
+
+export interface Suite {
+  readonly version: string;
+  readonly clauses: Clauses;
+  readonly cases: readonly Case[];
+  readonly mutants: ReadonlyMap<string, Mutant>;
+  readonly invariants: ReadonlyMap<string, Invariant>;
+  readonly capabilities: ReadonlySet<string>;
+}
+
+/** The folder spec/ beside the package when installed, in the workspace when not. */
+export const specFolder = (): URL => {
+  const found = ["spec/", "../spec/"].map((path) => new URL(path, packageRoot)).find((url) => existsSync(url));
+  if (!found) throw new Error("spec/ is not beside @imwire/conformance: reinstall the package");
+  return found;
+};
+
+const read = (url: URL): string => readFileSync(url, "utf8");
+
+/** @throws CasesInvalid when a case is not as it has to be. */
+export function loadSuite(): Suite {
+  const clauses = loadClauses();
+  const mutants = new Map(
+    (parse(read(new URL("mutants.yaml", packageRoot))) as Mutant[]).map((mutant) => [mutant.id, mutant]),
+  );
+  const invariants = new Map(INVARIANTS.map((invariant) => [invariant.id, invariant]));
+  const table = read(new URL("README.md", specFolder())).matchAll(/^\| `((?:server|client|transport)\.[a-z-]+)`/gm);
+  const capabilities = new Set([...table].map(([, name]) => name!));
+  const known: Known = { clauses, mutants: new Set(mutants.keys()), invariants, capabilities };
+  const cases = loadCases(fileURLToPath(new URL("cases", packageRoot)), known);
+  const { version } = JSON.parse(read(new URL("package.json", packageRoot))) as { version: string };
+  return { version, clauses, cases, mutants, invariants, capabilities };
+}
