@@ -1,25 +1,21 @@
 /** A case for a client: its application is led through an adapter, and the suite is its server. */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { RecordStream } from "../codec/codec.js";
 import type { Json, JsonValue, Step } from "../case/case.js";
-import { eventMismatches } from "../case/event-pattern.js";
 import {
-  bytesValue,
   conversationOf,
   fieldOf,
   frameOf,
   messageOf,
   namesOf,
   numberValue,
-  textValue,
+  bytesValue,
   typeOfKind,
 } from "../case/notation.js";
 import { CaseError, crcOf } from "../case/scope.js";
 import { Log } from "../peer/log.js";
 import type { RunningClient } from "../subject/subject.js";
 import { listen, type Listener, type Take, type Transport } from "../wire/connection.js";
+import { Application, formsOf } from "./application.js";
 import { type Heard, Link } from "./link.js";
 import { NotApplicable, NotMet, Play, type PlaySetting } from "./play.js";
 import { vectorOf } from "./vectors.js";
@@ -72,14 +68,9 @@ const BY_ITSELF = new Set([
   "tokenRefresh",
 ]);
 
-interface AppEvent {
-  readonly event: Json;
-  taken: boolean;
-}
-
 export class ClientPlay extends Play {
   readonly #client: RunningClient;
-  readonly #events: AppEvent[] = [];
+  readonly #app: Application;
   readonly #links: Link[] = [];
   readonly #log: Log;
   readonly #manual = new Set<string>();
@@ -89,13 +80,10 @@ export class ClientPlay extends Play {
   readonly #limits: Json;
   readonly #deflate: boolean;
   readonly #pushSeqs = new Map<Link, number>();
-  readonly #folder = mkdtempSync(join(tmpdir(), "imwire-client-"));
   readonly #name: string;
-  readonly #quiet: (() => void)[];
   #listener: Listener | null = null;
   #current: Link | null = null;
   #welcomes = 0;
-  #start: Json = {};
   readonly devices: ReadonlyMap<string, { user: string; device: string }>;
 
   constructor(set: PlaySetting, client: RunningClient) {
@@ -113,17 +101,17 @@ export class ClientPlay extends Play {
     this.#deflate = deflate ?? false;
     this.#timers = { ...CLIENT_TIMERS, ...timers };
     this.#limits = { ...CLIENT_LIMITS, ...limits };
-    this.#quiet = [
-      client.onEvent((event) => {
-        this.set.recorder.note({ kind: "app", device: name, direction: "fromApp", message: event });
-        this.#events.push({ event, taken: false });
-        this.changed();
-      }),
-      client.onProcess((event) => {
-        this.set.recorder.note({ ...event, who: name });
-        this.changed();
-      }),
-    ];
+    this.#app = new Application(name, this.devices.get(name)!, client, set, {
+      until: (look, missing, ms) => this.until(look, missing, ms),
+      elapse: (ms) => this.elapse(ms),
+      changed: this.changed,
+      isCount: (count, act) => this.isCount(count, act),
+      fence: () => this.#fenceIfOpen(this.#current),
+      address: async () => {
+        await this.#listen();
+        return { url: this.#listener!.url, token: "token-1" };
+      },
+    });
     for (const [field, value] of Object.entries({ ...this.#timers, ...this.#limits })) {
       set.scope.variables.set(field, BigInt(value as number));
     }
@@ -150,7 +138,7 @@ export class ClientPlay extends Play {
     if (step["fence"] !== undefined) return this.#fence();
     const app = step[this.#name] as Json | undefined;
     if (app === undefined) throw new CaseError(`nobody does this step: ${JSON.stringify(step)}`);
-    await this.#app(app, step);
+    await this.#app.act(app, step);
   }
 
   protected override async settle(): Promise<void> {
@@ -158,7 +146,7 @@ export class ClientPlay extends Play {
     if (link && link.closed === null && !link.isEndedByUs && this.#client.died === null && this.#welcomes > 0) {
       await this.#fence(1000).catch(() => {});
     }
-    for (const quiet of this.#quiet) quiet();
+    this.#app.quiet();
   }
 
   /** Takes the client off this case: stopped, with nothing left behind. False when it has to be started anew. */
@@ -167,270 +155,8 @@ export class ClientPlay extends Play {
     if (isClean) isClean = await this.#client.call("stop").then(Boolean, () => false);
     for (const link of this.#links) link.end("reset");
     await this.#listener?.close();
-    rmSync(this.#folder, { recursive: true, force: true });
+    this.#app.forget();
     return isClean;
-  }
-
-  // --- the application ---
-
-  async #call(command: string, more: Json = {}): Promise<Json> {
-    this.set.recorder.note({
-      kind: "app",
-      device: this.#name,
-      direction: "toApp",
-      message: { do: command, ...more },
-    });
-    try {
-      const answer = await this.#client.call(command, more);
-      this.set.recorder.note({ kind: "app", device: this.#name, direction: "fromApp", message: answer });
-      return answer;
-    } catch (error) {
-      if ((error as Error).name === "Unsupported") throw error;
-      throw new NotMet(`the application answered ${command} with an error: ${(error as Error).message}`);
-    }
-  }
-
-  #address(name: JsonValue): Json {
-    if (typeof name === "object") return { user: textValue(name as Json, this.scope) };
-    const conversation = conversationOf(String(name), this.scope);
-    return conversation["groupId"] !== undefined
-      ? { group: conversation["groupId"] }
-      : { user: conversation["userId"]! };
-  }
-
-  async #app(act: Json, step: Step): Promise<void> {
-    if (act["start"] !== undefined) {
-      await this.#listen();
-      if (act["start"] !== true) this.#start = act["start"] as Json;
-      return this.#startApp();
-    }
-    if (act["stop"] !== undefined) return void (await this.#call("stop"));
-    if (act["kill"] !== undefined) {
-      await this.#client.kill();
-      return;
-    }
-    if (act["restart"] !== undefined) {
-      if (act["restart"] !== "start") await this.#client.kill();
-      await this.#client.restart();
-      return this.#startApp();
-    }
-    if (act["send"] !== undefined) return this.#send(act);
-    if (act["resend"] !== undefined || act["withdraw"] !== undefined) {
-      const command = act["resend"] === undefined ? "withdraw" : "resend";
-      const name = this.scope.text(String(act[command]));
-      return void (await this.#call(command, { ref: name, clientMsgId: this.scope.messageId(name) }));
-    }
-    if (act["look"] !== undefined) {
-      return void (await this.#call("look", { conversation: this.#address(String(act["look"])) }));
-    }
-    if (act["sync"] !== undefined) return void (await this.#call("sync"));
-    if (act["markRead"] !== undefined) {
-      const upTo = numberValue(act["upTo"]!, this.scope).toString();
-      return void (await this.#call("markRead", { conversation: this.#address(String(act["markRead"])), upTo }));
-    }
-    if (act["token"] !== undefined) {
-      return void (await this.#call("token", { token: act["token"] === "none" ? null : String(act["token"]) } as Json));
-    }
-    if (act["history"] !== undefined) return this.#history(act);
-    if (act["messages"] !== undefined) return this.#messages(act);
-    if (act["hear"] !== undefined) return this.#hearEvent(act["hear"] as Json, step);
-    if (act["unbroken"] !== undefined) return this.#unbroken(String(act["unbroken"]));
-    if (act["none"] !== undefined) return this.#noEvent(act["none"] as Json);
-    if (act["count"] !== undefined) return this.#countEvents(act["count"] as Json, act);
-    if (act["logLacks"] !== undefined) return this.#logLacks(act["logLacks"] as string[]);
-    throw new CaseError(`a client cannot do this: ${JSON.stringify(act)}`);
-  }
-
-  async #startApp(): Promise<void> {
-    const { device } = this.devices.get(this.#name)!;
-    await this.#call("start", {
-      url: this.#listener!.url,
-      device,
-      token: "token-1",
-      data: this.#folder,
-      ...this.#start,
-    });
-  }
-
-  async #send(act: Json): Promise<void> {
-    const name = this.scope.text(String(act["send"]));
-    const field = fieldOf(typeOfKind("sendReq"), "body");
-    const body =
-      act["body"] === undefined
-        ? Buffer.from(this.set.random.word(4 + this.set.random.below(28))).toString("base64")
-        : bytesValue(field, act["body"], this.scope);
-    const type = act["contentType"] ?? "text/plain";
-    const contentType = typeof type === "object" ? textValue(type as Json, this.scope) : String(type);
-    const command = { ref: name, conversation: this.#address(act["to"]!), contentType, body };
-    if (act["refused"] === true) return this.#sendRefused(name, command);
-    if (act["unanswered"] === true) return void this.#call("send", command).catch(() => {});
-    const answer = await this.#call("send", command);
-    const id = answer["clientMsgId"];
-    if (typeof id !== "string") throw new NotMet("the answer to send has no clientMsgId");
-    this.scope.nameMessage(name, id);
-    this.scope.remember(name, this.#log.user, { contentType, body, bodyCrc32: crcOf(body), clientTimeMs: "0" });
-  }
-
-  /** The client does not take a send, or reports it as failed. */
-  async #sendRefused(name: string, command: Json): Promise<void> {
-    let id: JsonValue | undefined;
-    try {
-      id = (await this.#call("send", command))["clientMsgId"];
-    } catch (error) {
-      if (error instanceof NotMet) return;
-      throw error;
-    }
-    this.scope.nameMessage(name, String(id));
-    await this.until(
-      () => this.#events.find(({ event }) => event["clientMsgId"] === id && event["state"] === "failed"),
-      () => new NotMet(`the application was not told that ${name} is refused`),
-    );
-  }
-
-  async #logLacks(texts: readonly string[]): Promise<void> {
-    if (this.#current?.closed === null) await this.#fence();
-    const { log } = this.#client;
-    for (const text of texts) {
-      for (const [form, written] of formsOf(text)) {
-        if (log.includes(written)) throw new NotMet(`what the client's process wrote holds "${text}"${form}`);
-      }
-    }
-  }
-
-  async #history(act: Json): Promise<void> {
-    const before = act["before"] === undefined ? {} : { before: numberValue(act["before"], this.scope).toString() };
-    const answer = await this.#call("history", {
-      conversation: this.#address(String(act["history"])),
-      ...before,
-      ...(act["limit"] === undefined ? {} : { limit: Number(act["limit"]) }),
-    });
-    this.#compareMessages(act["is"]!, (answer["entries"] ?? []) as Json[]);
-  }
-
-  async #messages(act: Json): Promise<void> {
-    const conversation = this.#address(String(act["messages"]));
-    // What the application shows follows what has crossed the wire: looked at again until it is right, or never is.
-    const until = this.set.clock.now() + this.set.patienceMs;
-    for (;;) {
-      const answer = await this.#call("messages", { conversation });
-      try {
-        return this.#compareMessages(act["is"]!, (answer["messages"] ?? []) as Json[]);
-      } catch (error) {
-        if (!(error instanceof NotMet) || this.set.clock.now() > until || act["now"] === true) throw error;
-        await this.elapse(20);
-      }
-    }
-  }
-
-  #compareMessages(pattern: JsonValue, actual: Json[]): void {
-    const shown = actual.map(
-      (each) => this.scope.nameOfId(String(each["clientMsgId"])) ?? `seq ${String(each["seq"])}`,
-    );
-    if (!Array.isArray(pattern)) {
-      for (const each of (pattern as Json)["contains"] as JsonValue[]) {
-        if (actual.some((message) => eventMismatches(each, message, this.scope).length === 0)) continue;
-        throw new NotMet(`the application shows ${shown.join(", ")}, and not ${JSON.stringify(each)}`);
-      }
-      return;
-    }
-    const wanted = pattern;
-    if (wanted.length !== actual.length) {
-      throw new NotMet(`the application shows ${actual.length} (${shown.join(", ")}) and not ${wanted.length}`);
-    }
-    const wrong = wanted.flatMap((each, i) => eventMismatches(each, actual[i]!, this.scope, `[${i}]`));
-    if (wrong.length > 0)
-      throw new NotMet(`the application shows ${shown.join(", ")}: ${wrong.slice(0, 3).join("; ")}`);
-  }
-
-  /** Events by which one is chosen; the other fields are judged. */
-  #isChosen(pattern: Json, event: Json): boolean {
-    const [[kind, fields]] = Object.entries(pattern) as [[string, JsonValue]];
-    if (event["event"] !== kind) return false;
-    if (typeof fields === "string") return eventMismatches({ clientMsgId: fields }, event, this.scope).length === 0;
-    const selecting = Object.fromEntries(
-      Object.entries(fields as Json).filter(
-        ([name, value]) =>
-          ["of", "conversation", "state", "clientMsgId", "seq"].includes(name) && typeof value !== "object",
-      ),
-    );
-    return eventMismatches(selecting, event, this.scope).length === 0;
-  }
-
-  async #hearEvent(pattern: Json, step: Step): Promise<void> {
-    const [[kind, fields]] = Object.entries(pattern) as [[string, JsonValue]];
-    const ms = step["within"] === undefined ? this.set.patienceMs : Number(numberValue(step["within"], this.scope));
-    let looked = 0;
-    const found = await this.until(
-      () => {
-        // What did not fit once does not fit later.
-        while (looked < this.#events.length) {
-          const each = this.#events[looked++]!;
-          if (!each.taken && this.#isChosen(pattern, each.event)) return each;
-        }
-        return undefined;
-      },
-      () => {
-        const last = this.#events.slice(-3).map(({ event }) => shortEvent(event));
-        return new NotMet(
-          `the application was not told within ${ms} ms: ${kind} ${JSON.stringify(fields)}; last it was told ${last.join(" · ") || "nothing"}`,
-        );
-      },
-      ms,
-    );
-    found.taken = true;
-    const wrong = eventMismatches(fields, found.event, this.scope);
-    if (wrong.length > 0) throw new NotMet(`${kind}: ${wrong.slice(0, 4).join("; ")}`);
-  }
-
-  async #noEvent(pattern: Json): Promise<void> {
-    await this.#fenceIfOpen(this.#current);
-    const [[kind, fields]] = Object.entries(pattern) as [[string, JsonValue]];
-    const found = this.#events.find(
-      ({ event, taken }) =>
-        !taken && event["event"] === kind && eventMismatches(fields, event, this.scope).length === 0,
-    );
-    if (found) throw new NotMet(`the application was told: ${shortEvent(found.event)}`);
-  }
-
-  /** Of what the application was told of a conversation, each seq follows the one before; what is missing was marked. */
-  async #unbroken(name: string): Promise<void> {
-    await this.#fenceIfOpen(this.#current);
-    const here = this.#events
-      .map(({ event }) => event)
-      .filter((event) => eventMismatches({ conversation: name }, event, this.scope).length === 0);
-    // A send of one's own fills its slot by its state.
-    const sent = new Set(this.#events.map(({ event }) => (event["event"] === "state" ? event["seq"] : undefined)));
-    const gaps: { from: bigint; upTo: bigint }[] = [];
-    let last: bigint | null = null;
-    for (const event of here) {
-      if (event["event"] === "gap") {
-        gaps.push({ from: BigInt(String(event["from"])), upTo: BigInt(String(event["upTo"])) });
-      }
-      if (event["event"] !== "message") continue;
-      const seq = BigInt(String(event["seq"]));
-      if (last !== null && seq <= last) {
-        if (event["own"] === true) continue;
-        throw new NotMet(`the application was told of seq ${seq} behind seq ${last}`);
-      }
-      for (let at = last === null ? seq : last + 1n; at < seq; at++) {
-        const gap = gaps.find(({ from, upTo }) => from <= at && at <= upTo);
-        if (gap) at = gap.upTo;
-        else if (!sent.has(at.toString())) {
-          throw new NotMet(`the application was told of seq ${seq} behind seq ${last}, and of nothing between them`);
-        }
-      }
-      last = seq;
-    }
-    if (last === null) throw new NotMet("the application was told of nothing in this conversation");
-  }
-
-  async #countEvents(pattern: Json, act: Json): Promise<void> {
-    await this.#fenceIfOpen(this.#current);
-    const [[kind, fields]] = Object.entries(pattern) as [[string, JsonValue]];
-    const count = this.#events.filter(
-      ({ event }) => event["event"] === kind && eventMismatches(fields, event, this.scope).length === 0,
-    ).length;
-    this.isCount(count, act);
   }
 
   // --- the suite's server ---
@@ -996,17 +722,4 @@ function withSlot(entry: Json, slot: Json, scope: import("../case/scope.js").Sco
   const { message: _message, ...rest } = entry;
   const type = typeOfKind("push").fields["entry"]!.resolve().resolvedType as import("protobufjs").Type;
   return { ...rest, ...messageOf(type, slot, scope) };
-}
-
-/** Ways in which a text may be written that is to be nowhere. */
-const formsOf = (text: string): [string, string][] => [
-  ["", text],
-  [" in base64", Buffer.from(text).toString("base64").replace(/.?=*$/, "")],
-  [" in hex", Buffer.from(text).toString("hex")],
-  [" in a URL", encodeURIComponent(text)],
-];
-
-function shortEvent(event: Json): string {
-  const { event: kind, body: _body, clientMsgId: _id, ...more } = event;
-  return `${String(kind)} ${JSON.stringify(more).slice(0, 100)}`;
 }

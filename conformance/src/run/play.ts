@@ -196,7 +196,7 @@ export abstract class Play {
   }
 
   /** Waits until `look` finds something. */
-  protected until<T>(look: () => T | undefined, missing: () => NotMet, ms = this.set.patienceMs): Promise<T> {
+  protected until<T>(look: () => T | undefined, missing: () => Error, ms = this.set.patienceMs): Promise<T> {
     return new Promise((resolve, reject) => {
       const done = (act: () => void) => {
         this.#watchers.delete(watcher);

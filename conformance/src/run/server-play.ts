@@ -15,9 +15,10 @@ import {
 } from "../case/notation.js";
 import { mismatches } from "../case/pattern.js";
 import { CaseError, type CaseMessage, crcOf } from "../case/scope.js";
-import type { ControlAct, RunningServer } from "../subject/subject.js";
+import type { RunningServer } from "../subject/subject.js";
 import { dial, type Dialled, DialRefused, SUBPROTOCOL, type Transport } from "../wire/connection.js";
 import { type Heard, Link, recordOf, unknownFields } from "./link.js";
+import { controlDoes, serverDoes } from "./operator.js";
 import { NotApplicable, NotMet, Play, type PlaySetting } from "./play.js";
 import { chunksOf } from "./vectors.js";
 
@@ -79,8 +80,8 @@ export class ServerPlay extends Play {
 
   protected override async perform(step: Step): Promise<void> {
     if (await this.common(step)) return;
-    if (step["server"] !== undefined) return this.#server(step["server"]);
-    if (step["control"] !== undefined) return this.#control(step as unknown as Json);
+    if (step["server"] !== undefined) return serverDoes(this.server, step["server"], {});
+    if (step["control"] !== undefined) return controlDoes(this.server, this.scope, step, (name) => this.#device(name));
     if (step["fence"] !== undefined) {
       for (const name of step["fence"] as string[]) await this.#fence(this.#device(name).open());
       return;
@@ -793,60 +794,6 @@ export class ServerPlay extends Play {
       if (wrong.length > 0) throw new NotMet(`the chain: ${wrong.slice(0, 4).join("; ")}`, [event.n]);
       return;
     }
-  }
-
-  async #server(act: JsonValue): Promise<void> {
-    if (typeof act === "object") {
-      const { restart } = act as { restart: Json };
-      return this.server.restart(restart as never);
-    }
-    const acts: Record<string, () => Promise<void> | void> = {
-      kill: () => this.server.kill(),
-      stop: () => this.server.stop(),
-      restart: () => this.server.restart(),
-      pause: () => this.server.pause(),
-      resume: () => this.server.resume(),
-    };
-    const perform = acts[String(act)];
-    if (!perform) throw new CaseError(`a server cannot ${String(act)}`);
-    await perform();
-  }
-
-  async #control(step: Json): Promise<void> {
-    const { control, ...more } = step["control"] as Json;
-    const { user, users, group, conversation, device, as, ...rest } = more;
-    const who = device === undefined ? undefined : this.#device(String(device));
-    const names = (list: JsonValue) => (list as string[]).map((name) => this.scope.user(name));
-    const groupId = (name: JsonValue) => this.scope.names.groups.get(String(name)) ?? String(name);
-    const values = Object.fromEntries(
-      Object.entries(rest).map(([name, value]) => [
-        name,
-        Array.isArray(value)
-          ? names(value)
-          : typeof value === "boolean"
-            ? value
-            : name === "upTo"
-              ? numberValue(value, this.scope).toString()
-              : Number(numberValue(value, this.scope)),
-      ]),
-    );
-    const act = {
-      control,
-      ...(user === undefined ? {} : { user: this.scope.user(String(user)) }),
-      ...(who === undefined ? {} : { user: who.user, device: who.device }),
-      ...(group === undefined ? {} : { group: groupId(group) }),
-      ...(users === undefined ? {} : { users: names(users) }),
-      ...(as === undefined || control === "token" ? {} : { as }),
-      ...(conversation === undefined
-        ? {}
-        : {
-            conversation:
-              typeof conversation === "string" ? { group: groupId(conversation) } : { users: names(conversation) },
-          }),
-      ...values,
-    };
-    const answer = await this.server.control(act as unknown as ControlAct);
-    if (control === "token") this.scope.variables.set(String(as), answer["token"]!);
   }
 }
 

@@ -1,6 +1,6 @@
 /** Plays units against servers: many at a time on one that they share, and those that kill theirs each on its own. */
 import { setTimeout as pause } from "node:timers/promises";
-import { Recorder, type HistoryEvent } from "../history/history.js";
+import { type HistoryEvent, type Observed, Recorder } from "../history/history.js";
 import { allSteps, type Json } from "../case/case.js";
 import { Scope } from "../case/scope.js";
 import type { RunningServer, ServerSettings, ServerUnderTest } from "../subject/subject.js";
@@ -59,6 +59,11 @@ const spoils = ({ one }: Unit): boolean =>
       ["drain", "storeFault"].includes(String((step["control"] as Json | undefined)?.["control"])) ||
       typeof step["server"] === "object",
   );
+
+/** Whether what happens to a server belongs to the history of a unit: on a server of others, what names its own people. */
+export const concerns = ({ one, users, groups }: Unit, event: Extract<Observed, { kind: "process" }>): boolean =>
+  one.isAlone ||
+  (event.what === "control" && [...users.values(), ...groups.values()].some((id) => event.detail.includes(id)));
 
 export class ServerRun {
   readonly #subject: ServerUnderTest;
@@ -169,7 +174,7 @@ export class ServerRun {
       server,
     );
     const quiet = server.onProcess((event) => {
-      if (unit.one.isAlone) recorder.note(event);
+      if (concerns(unit, event)) recorder.note(event);
       play.changed();
     });
     try {

@@ -24,7 +24,7 @@ export interface Handlers {
   /** One read on TCP, one whole message on WebSocket. */
   bytes(bytes: Uint8Array): void;
   /** A WebSocket text message, which the protocol does not have. */
-  text(): void;
+  text(text: string): void;
   /** Told once. `detail` is for people. */
   closed(detail: string): void;
 }
@@ -40,6 +40,8 @@ export interface Wire {
   send(records: readonly Uint8Array[]): void;
   /** Writes what a case asks for, as one write or message, whatever the split. */
   raw(bytes: Uint8Array): void;
+  /** Writes the beginning of a record whose rest never comes: on WebSocket a fragment of a message that is not ended. */
+  part(bytes: Uint8Array): void;
   /** A WebSocket text message. */
   text(text: string): void;
   /** Writes what was kept back to be joined. */
@@ -113,6 +115,10 @@ function overTcp(socket: Socket, split: Split, handlers: Handlers): Wire {
       writer.flush();
       if (!socket.destroyed) socket.write(bytes);
     },
+    part(bytes) {
+      writer.flush();
+      if (!socket.destroyed) socket.write(bytes);
+    },
     text: () => {
       throw new Error("TCP has no text messages");
     },
@@ -130,7 +136,9 @@ function overTcp(socket: Socket, split: Split, handlers: Handlers): Wire {
 function overWebSocket(socket: WebSocket, split: Split, handlers: Handlers, below: () => Duplex | null): Wire {
   let detail = "";
   socket.binaryType = "nodebuffer";
-  socket.on("message", (data: Buffer, isBinary: boolean) => (isBinary ? handlers.bytes(data) : handlers.text()));
+  socket.on("message", (data: Buffer, isBinary: boolean) =>
+    isBinary ? handlers.bytes(data) : handlers.text(data.toString()),
+  );
   socket.on("error", (error: NodeJS.ErrnoException) => (detail ||= error.code ?? error.message));
   socket.on("close", (code: number, reason: Buffer) =>
     handlers.closed(detail || `WebSocket close ${code}${reason.length > 0 ? ` ${reason.toString()}` : ""}`),
@@ -149,6 +157,10 @@ function overWebSocket(socket: WebSocket, split: Split, handlers: Handlers, belo
     raw(bytes) {
       writer.flush();
       if (socket.readyState === WebSocket.OPEN) socket.send(bytes);
+    },
+    part(bytes) {
+      writer.flush();
+      if (socket.readyState === WebSocket.OPEN) socket.send(bytes, { binary: true, fin: false });
     },
     text(text) {
       if (socket.readyState === WebSocket.OPEN) socket.send(text, { binary: false });
@@ -239,6 +251,9 @@ export type Take = (
 export interface Listener {
   readonly url: string;
   readonly port: number;
+  /** Takes no further connections, and takes them again at the same port; those that there are stay. */
+  refuse(): void;
+  admit(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -279,14 +294,23 @@ export async function listen(
       );
     });
   }
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(port, "127.0.0.1", resolve);
-  });
+  const bind = (at: number) =>
+    new Promise<void>((resolve, reject) => {
+      server.once("error", reject);
+      server.listen(at, "127.0.0.1", () => {
+        server.off("error", reject);
+        resolve();
+      });
+    });
+  await bind(port);
   const { port: bound } = server.address() as AddressInfo;
   return {
     url: `${transport === "tcp" ? "tcp" : "ws"}://127.0.0.1:${bound}`,
     port: bound,
+    refuse: () => void server.close(),
+    async admit() {
+      if (!server.listening) await bind(bound);
+    },
     async close() {
       for (const socket of sockets) socket.destroy();
       await new Promise((resolve) => server.close(resolve));

@@ -131,11 +131,11 @@ function build(history: readonly HistoryEvent[]): View {
       const frame = "frame" in reading && isObject(reading.frame) ? reading.frame : null;
       const kind = (frame && Object.keys(frame)[0]) ?? "";
       const direction = keyOf(event.connection, event.from);
-      // A frame that was held is seen twice: when it came, and when it was let go on.
+      // A frame that was held is seen twice: when it came, and when it was let go on or lost.
       const waiting = keyOf(direction, textOf(event.hex));
       const wasHeld = held.get(waiting) ?? 0;
       if (event.mark === "held") held.set(waiting, wasHeld + 1);
-      const again = event.mark === "released" && wasHeld > 0;
+      const again = wasHeld > 0 && event.mark !== undefined && event.mark !== "held";
       if (again) held.set(waiting, wasHeld - 1);
       const place = (places.get(direction) ?? 0) + (again ? 0 : 1);
       places.set(direction, place);
