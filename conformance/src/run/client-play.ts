@@ -81,7 +81,7 @@ export class ClientPlay extends Play {
   readonly #deflate: boolean;
   readonly #pushSeqs = new Map<Link, number>();
   readonly #name: string;
-  #listener: Listener | null = null;
+  #listener: Pick<Listener, "url" | "port" | "close"> | null = null;
   #current: Link | null = null;
   #welcomes = 0;
   readonly devices: ReadonlyMap<string, { user: string; device: string }>;

@@ -9,6 +9,7 @@ import { ClientRun } from "./client-run.js";
 import type { Clock } from "./clock.js";
 import { caseResult } from "./judge.js";
 import { nearest } from "./nearest.js";
+import { PairRun } from "./pair-run.js";
 import { isNamed, type PlanOptions, selected, type Unit, unitsOf } from "./plan.js";
 import type { CaseResult, Result } from "./result.js";
 import { type RunOptions, ServerRun } from "./server-run.js";
@@ -106,12 +107,11 @@ export async function judged(
   };
   const startedAt = new Date().toISOString();
   const begun = performance.now();
-  const runner = kind === "client" ? new ClientRun(client!, runOptions) : new ServerRun(server!, runOptions);
-  await runner.run(units);
+  const first = await played(kind, { server, client }, units, runOptions);
   const cases = units.flatMap((unit) => results.get(unit) ?? []);
   const { baseline } = hooks;
   const covered = baseline && applyBaseline(cases, baseline.entries, startedAt.slice(0, 10));
-  const offered = runner.first?.capabilities ?? new Set<string>();
+  const offered = first?.capabilities ?? new Set<string>();
   const result = resultOf({
     clauses: suite.clauses,
     all: suite.cases.filter(({ subject }) => subject === kind),
@@ -126,8 +126,8 @@ export async function judged(
       subject: {
         kind,
         way: (kind === "client" ? client : server)!.way,
-        name: runner.first?.name ?? "",
-        version: runner.first?.version ?? "",
+        name: first?.name ?? "",
+        version: first?.version ?? "",
       },
       profile,
       capabilities: {
@@ -140,6 +140,32 @@ export async function judged(
       : {}),
   });
   return { result, histories };
+}
+
+type First = { name: string; version: string; capabilities: ReadonlySet<string> } | null;
+
+/** Plays the units. @returns Who was judged; null when no unit came to a start. */
+async function played(
+  kind: Subject,
+  { server, client }: { server?: ServerUnderTest | undefined; client?: ClientUnderTest | undefined },
+  units: readonly Unit[],
+  options: RunOptions,
+): Promise<First> {
+  if (kind === "pair") {
+    const run = new PairRun({ server: server!, client: client! }, options);
+    await run.run(units);
+    if (!run.first) return null;
+    const both = [run.first.server, run.first.client];
+    const joined = (of: (one: NonNullable<First>) => string) => both.map(of).join(" and ");
+    return {
+      name: joined(({ name }) => name),
+      version: joined(({ version }) => version),
+      capabilities: new Set(both.flatMap(({ capabilities }) => [...capabilities])),
+    };
+  }
+  const run = kind === "client" ? new ClientRun(client!, options) : new ServerRun(server!, options);
+  await run.run(units);
+  return run.first;
 }
 
 const isOf = (kind: Subject, capability: string): boolean =>

@@ -80,6 +80,10 @@ export function localConnection(clock: Clock, split: Split, handlers: Handlers):
       flush();
       toSubject.write(bytes);
     },
+    part(bytes) {
+      flush();
+      toSubject.write(bytes);
+    },
     text: () => {
       throw new Error("a connection inside of the process has no text messages");
     },
