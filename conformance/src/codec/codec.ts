@@ -183,34 +183,6 @@ function readFrame(bytes: Uint8Array): StreamEvent {
   return { frame: toJson(type, type.decode(bytes)) };
 }
 
-/**
- * What a record holds that no sender of version 1.0 writes although it can be read: a kind or a field that is not in the
- * proto files, or a singular field twice (FRAME-18). Null when there is nothing.
- */
-export function oddityIn(record: Uint8Array): string | null {
-  const [packet] = walk(record, 0, record.length);
-  const [field] = walk(record, packet!.start, packet!.end);
-  const known = frameType().fieldsById[field!.number];
-  return known
-    ? oddField(known.resolve().resolvedType as protobuf.Type, record, field!.start, field!.end, known.name)
-    : `a frame of kind ${field!.number}`;
-}
-
-function oddField(type: protobuf.Type, bytes: Uint8Array, start: number, end: number, path: string): string | null {
-  const seen = new Set<number>();
-  for (const raw of walk(bytes, start, end)) {
-    const field = type.fieldsById[raw.number];
-    if (!field) return `field ${raw.number} in ${path}`;
-    if (!field.repeated && seen.has(raw.number)) return `${field.name} twice in ${path}`;
-    seen.add(raw.number);
-    const message = field.resolve().resolvedType;
-    const inner =
-      message instanceof protobuf.Type ? oddField(message, bytes, raw.start, raw.end, `${path}.${field.name}`) : null;
-    if (inner !== null) return inner;
-  }
-  return null;
-}
-
 interface RawField {
   number: number;
   wireType: number;

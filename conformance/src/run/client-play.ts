@@ -331,7 +331,10 @@ export class ClientPlay extends Play {
       return this.isCount(found.length, act, () => found.map(({ event }) => event.n));
     }
     if (act["order"] !== undefined) return this.#order(link, namesOf(act["order"]!, this.scope));
-    if (act["faultless"] !== undefined) return this.#faultless(link);
+    if (act["faultless"] !== undefined) {
+      await this.#fenceIfOpen(link);
+      return this.faultless(link);
+    }
     if (act["only"] !== undefined) {
       const other = link.heard.find(({ kind }) => kind !== act["only"]);
       if (other) throw new NotMet(`a ${other.kind ?? "frame that is none"} came`, [other.event.n]);
@@ -349,7 +352,11 @@ export class ClientPlay extends Play {
       const written = Array.isArray(act["tell"]) ? (act["tell"] as Json[]) : [act["tell"] as Json];
       if (act["frameBytes"] !== undefined) {
         const bytes = Number(numberValue(act["frameBytes"], this.scope));
-        for (const each of written) link.tellFilled(frameOf(each, this.scope), bytes);
+        link.tell(
+          written.map((each) => frameOf(each, this.scope)),
+          null,
+          bytes,
+        );
         return;
       }
       link.tell(
@@ -507,13 +514,6 @@ export class ClientPlay extends Play {
     throw new NotMet(`the SendReq of ${name} came in the place of ${names[wrong]}`, [event.n]);
   }
 
-  /** Behind a fence, every frame of the connection is one that 1.0 knows, with fields that it knows, each of them once. */
-  async #faultless(link: Link): Promise<void> {
-    if (link.closed === null) await this.#fence();
-    if (link.fault) throw new NotMet(`bytes came that are no frame: ${link.fault.code}, ${link.fault.clause}`);
-    if (link.lapses.length > 0) throw new NotMet([...new Set(link.lapses)].slice(0, 3).join("; "));
-  }
-
   #store(act: Json): void {
     const names = (Array.isArray(act["store"]) ? act["store"] : [act["store"]!]).map((name) =>
       this.scope.text(String(name)),
@@ -618,7 +618,7 @@ export class ClientPlay extends Play {
     const frames = this.#worsened(this.#answer(link, heard, (act["with"] ?? {}) as Json), act);
     if (act["unsaid"] === true) return;
     if (act["frameBytes"] !== undefined) {
-      return void link.tellFilled(frames[0]!, Number(numberValue(act["frameBytes"], this.scope)));
+      return void link.tell([frames[0]!], null, Number(numberValue(act["frameBytes"], this.scope)));
     }
     for (let i = 0; i < Number(act["times"] ?? 1); i++) {
       link.tell(frames, act["alien"] === true ? ALIEN_FIELDS : null);

@@ -1,9 +1,8 @@
 /** One connection of a case, from the suite's end: what was heard on it, and what has been taken up of that. */
-import type { Fault, RecordStream } from "../codec/codec.js";
-import { encodeRecord, lapsesOf } from "../codec/codec.js";
+import { encodeRecord, type Fault, RecordStream } from "../codec/codec.js";
 import { CaseError } from "../case/scope.js";
 import type { Json } from "../codec/json.js";
-import { type FrameEvent, hexOf, type Recorder } from "../history/history.js";
+import { type ConnectionEvent, type FrameEvent, hexOf, type Recorder } from "../history/history.js";
 import type { Handlers, Wire } from "../wire/connection.js";
 
 export interface Heard {
@@ -32,8 +31,6 @@ export class Link {
   isEndedByUs = false;
   /** What came in front of its first frame: the request of the upgrade, and the extensions that were agreed to. */
   upgrade = { request: "", extensions: "" };
-  /** What its frames have that a sender does not write. */
-  readonly lapses: string[] = [];
   /** Where its bytes broke. */
   fault: Fault | null = null;
   readonly number: number;
@@ -41,6 +38,8 @@ export class Link {
   readonly #recorder: Recorder;
   readonly #changed: () => void;
   readonly #stream: RecordStream;
+  /** What raw bytes come to, as the other side reads them. */
+  readonly #sent = new RecordStream("tcp", Infinity);
   /** What is kept to be written at once. */
   #kept: Uint8Array[] | null = null;
 
@@ -61,7 +60,6 @@ export class Link {
     bytes: (bytes) => {
       for (const { reading, bytes: record } of this.#stream.take(bytes)) {
         if ("fault" in reading) this.fault = reading.fault;
-        else this.lapses.push(...lapsesOf(record));
         const event = this.#note(
           this.ends.subject,
           this.ends.suite,
@@ -81,14 +79,7 @@ export class Link {
     closed: (detail) => {
       if (this.closed !== null) return;
       this.closed = detail;
-      this.#recorder.note({
-        kind: "connection",
-        device: this.ends.device,
-        connection: this.number,
-        what: "closed",
-        by: this.isEndedByUs ? "suite" : "subject",
-        detail,
-      });
+      this.#noteConnection("closed", this.isEndedByUs ? "suite" : "subject", detail);
       this.#changed();
     },
   };
@@ -105,14 +96,12 @@ export class Link {
   }
 
   opened(detail: string): void {
-    this.#recorder.note({
-      kind: "connection",
-      device: this.ends.device,
-      connection: this.number,
-      what: "opened",
-      by: this.ends.suite === "server" ? "subject" : "suite",
-      detail,
-    });
+    this.#noteConnection("opened", this.ends.suite === "server" ? "subject" : "suite", detail);
+  }
+
+  #noteConnection(what: ConnectionEvent["what"], by: ConnectionEvent["by"], detail = ""): void {
+    const { device } = this.ends;
+    this.#recorder.note({ kind: "connection", device, connection: this.number, what, by, detail });
   }
 
   /**
@@ -132,20 +121,6 @@ export class Link {
     return events;
   }
 
-  /** Sends frames of exactly so many bytes: a field that nobody knows fills them up. */
-  tellFilled(frame: Json, bytes: number): FrameEvent {
-    const bare = encodeRecord(frame);
-    const filled = (size: number) =>
-      withFields(bare, Buffer.from([0xf2, 0xf0, 0x04, ...varint(size), ...Buffer.alloc(size)]));
-    let size = Math.max(0, bytes - frameSize(bare) - 24);
-    while (frameSize(filled(size)) < bytes) size++;
-    const record = filled(size);
-    if (frameSize(record) !== bytes) throw new RangeError(`no frame of ${bytes} bytes can be made of this`);
-    const event = this.#note(this.ends.suite, this.ends.subject, { frame }, record);
-    this.wire.send([record]);
-    return event;
-  }
-
   /** Writes what is sent in `act` at once: one write on TCP, one message on WebSocket. */
   together(act: () => void): void {
     const kept: Uint8Array[] = (this.#kept = []);
@@ -157,9 +132,15 @@ export class Link {
     this.wire.raw(Buffer.concat(kept));
   }
 
-  /** Sends what is no frame. */
+  /** Sends bytes as they are. A record that they complete stands in the history as the frame that it is. */
   bytes(bytes: Uint8Array): void {
-    this.#note(this.ends.suite, this.ends.subject, { fault: "RAW", clause: "" }, bytes);
+    const { suite, subject } = this.ends;
+    const records = this.#sent.take(bytes);
+    for (const { reading, bytes: record } of records) {
+      if ("fault" in reading) this.#note(suite, subject, { fault: "RAW", clause: "" }, record);
+      else this.#note(suite, subject, reading, record);
+    }
+    if (records.length === 0) this.#note(suite, subject, { fault: "RAW", clause: "" }, bytes);
     if (this.#kept) this.#kept.push(bytes);
     else this.wire.raw(bytes);
   }
@@ -174,48 +155,20 @@ export class Link {
     if (this.closed !== null) return;
     this.isEndedByUs = true;
     if (how === "reset") {
-      this.#recorder.note({
-        kind: "connection",
-        device: this.ends.device,
-        connection: this.number,
-        what: "cut",
-        by: "suite",
-        detail: "",
-      });
+      this.#noteConnection("cut", "suite");
     }
     this.wire[how]();
   }
 
   stall(): void {
-    this.#recorder.note({
-      kind: "connection",
-      device: this.ends.device,
-      connection: this.number,
-      what: "stalled",
-      by: "suite",
-      detail: "",
-    });
+    this.#noteConnection("stalled", "suite");
     this.wire.stall();
   }
 
   resume(): void {
-    this.#recorder.note({
-      kind: "connection",
-      device: this.ends.device,
-      connection: this.number,
-      what: "resumed",
-      by: "suite",
-      detail: "",
-    });
+    this.#noteConnection("resumed", "suite");
     this.wire.resume();
   }
-}
-
-/** The bytes of the Frame in a record. */
-function frameSize(record: Uint8Array): number {
-  let at = 1;
-  while (record[at++]! >= 0x80);
-  return record.length - at;
 }
 
 function varint(value: number): number[] {

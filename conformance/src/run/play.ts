@@ -2,6 +2,7 @@
  * One case being played: steps one after another, each either a preparation or a check. What is the same for servers,
  * clients and pairs is here; the verbs are theirs.
  */
+import { lapsesOf } from "../codec/codec.js";
 import type { Case, Json, JsonValue, Step } from "../case/case.js";
 import { asList } from "../case/case.js";
 import { numberValue } from "../case/notation.js";
@@ -342,6 +343,14 @@ export abstract class Play {
     this.judge(heard, kind, fields, link);
     this.#elapsed(heard.event.at, step);
     return heard;
+  }
+
+  /** What came on a link is what a sender of 1.0 writes: no kind or field that it does not have, and no field twice. */
+  protected faultless(link: Link): void {
+    for (const { record, event } of link.heard) {
+      const [lapse] = lapsesOf(record);
+      if (lapse !== undefined) throw new NotMet(`there came what no sender of 1.0 writes: ${lapse}`, [event.n]);
+    }
   }
 
   /** Compares what was heard with its pattern. */
