@@ -281,8 +281,9 @@ export class ClientCore {
   }
 
   #openOutbox({ timers, limits, dedupWindowMs }: Welcome): void {
-    const { sendWindow, queryIdsMax } = limits!;
-    this.#toOutbox({ kind: "opened", ...this.#clock(), timers: timers!, sendWindow, queryIdsMax, dedupWindowMs });
+    const { sendWindow, bodyBytesMax, queryIdsMax } = limits!;
+    const terms = { timers: timers!, sendWindow, bodyBytesMax, queryIdsMax, dedupWindowMs };
+    this.#toOutbox({ kind: "opened", ...this.#clock(), ...terms });
   }
 
   #ended(): void {

@@ -16,6 +16,8 @@
  * | any open | refused, never and not done | failed | note the code, tell | SEND-19, ORDER-7 |
  * | sending | connection lost | queued | none | SEND-11 |
  * | queued, sending | the dedup window has ended | asking | QuerySend | SEND-12, ORDER-7 |
+ * | queued, never transmitted | the body is above the limit of this session | failed | note the code, tell | LIM-12, CONN-11 |
+ * | queued | the body is above the limit of this session | asking | QuerySend | LIM-12, CONN-11 |
  * | asking | committed | settling | note seq | QUERY-2 |
  * | asking | not committed, or beyond the window | unknown | tell | SEND-14 |
  * | unknown, failed | resent by hand | storing | the same id, the last place | SEND-20, ORDER-9 |
@@ -61,6 +63,7 @@ export type OutboxInput =
       readonly wallMs: number;
       readonly timers: Timers;
       readonly sendWindow: number;
+      readonly bodyBytesMax: number;
       readonly queryIdsMax: number;
       readonly dedupWindowMs: bigint;
     }
@@ -114,9 +117,13 @@ interface Send {
 interface Terms {
   readonly timers: Timers;
   readonly sendWindow: number;
+  readonly bodyBytesMax: number;
   readonly queryIdsMax: number;
   readonly dedupWindowMs: bigint;
 }
+
+const isLarge = ({ stored }: Send, { bodyBytesMax }: Pick<Terms, "bodyBytesMax">): boolean =>
+  stored.body.length > bodyBytesMax;
 
 const NONE: readonly OutboxEffect[] = [];
 const EXPONENT_MAX = 30;
@@ -133,6 +140,8 @@ export class Outbox {
   readonly #queries = new Map<number, { readonly asked: readonly Send[]; readonly overdueAt: Millis }>();
   /** What the session allows; null while there is none. */
   #terms: Terms | null = null;
+  /** Some open send may be above the limit of this session. */
+  #mayBeLarge = false;
   #unanswered = 0;
   #order = 0;
   /** Nothing can leave before this, unless something happens. */
@@ -180,6 +189,7 @@ export class Outbox {
       case "opened":
         this.#terms = input;
         this.#unanswered = 0;
+        this.#mayBeLarge = [...this.#sends.values()].some((send) => isLarge(send, input));
         return this.#pump(input.at, input.wallMs);
       case "ended":
         return this.#ended(input.at);
@@ -342,6 +352,7 @@ export class Outbox {
       else this.#wake(overdueAt);
     }
     for (const [conversation, queue] of this.#queues) {
+      if (this.#mayBeLarge) effects.push(...this.#refuseLarge(queue, terms));
       this.#askAboutLate(conversation, queue, terms, at, wallMs, effects);
       this.#transmitQueue(queue, terms, at, wallMs, effects);
     }
@@ -419,7 +430,17 @@ export class Outbox {
     this.#queries.delete(requestId);
   }
 
-  /** From the end of the dedup window on a repeat may double the message. Clause SEND-12. */
+  /** What an older Welcome had room for and this one has not, and never left: nobody else needs to refuse it. Clause LIM-12. */
+  #refuseLarge(queue: readonly Send[], terms: Terms): readonly OutboxEffect[] {
+    return queue
+      .filter((send) => send.phase === "queued" && send.stored.firstSentMs === null && isLarge(send, terms))
+      .flatMap((send) => this.#giveUp(send, "failed", ErrorCode.ERROR_CODE_BODY_TOO_LARGE));
+  }
+
+  /**
+   * From the end of the dedup window on a repeat may double the message. Clause SEND-12. And what has become too large to be
+   * repeated may have been taken before. Clause LIM-12.
+   */
   #askAboutLate(
     conversation: ConversationName,
     queue: readonly Send[],
@@ -432,7 +453,12 @@ export class Outbox {
     for (const send of queue) {
       if (send.phase === "asking" || send.phase === "storing") continue;
       const { firstSentMs } = send.stored;
-      if (firstSentMs === null || BigInt(Math.max(0, Math.floor(wallMs - firstSentMs))) < terms.dedupWindowMs) break;
+      const isYoung =
+        firstSentMs === null || BigInt(Math.max(0, Math.floor(wallMs - firstSentMs))) < terms.dedupWindowMs;
+      if (isYoung && !(this.#mayBeLarge && isLarge(send, terms))) {
+        if (this.#mayBeLarge) continue;
+        break;
+      }
       if (at >= send.notBefore) late.push(send);
     }
     for (let start = 0; start < late.length; start += terms.queryIdsMax) {

@@ -73,14 +73,15 @@ class Fixture {
     };
     return this.step({ kind: "send", ...this.clock, send });
   }
-  open(patch: { timers?: Partial<Timers>; sendWindow?: number } = {}): OutboxEffect[] {
+  open(patch: { timers?: Partial<Timers>; sendWindow?: number; bodyBytesMax?: number } = {}): OutboxEffect[] {
     const timers = { ...TIMERS, ...patch.timers };
-    const { sendWindow = 4 } = patch;
+    const { sendWindow = 4, bodyBytesMax = 65_536 } = patch;
     return this.step({
       kind: "opened",
       ...this.clock,
       timers,
       sendWindow,
+      bodyBytesMax,
       queryIdsMax: 2,
       dedupWindowMs: BigInt(DAY_MS),
     });
@@ -193,6 +194,22 @@ describe("the chain", () => {
     fixture.refuse(1, ErrorCode.ERROR_CODE_BODY_TOO_LARGE);
     fixture.refuse(2, ErrorCode.ERROR_CODE_OUT_OF_ORDER);
     expect(sent(fixture.tick(TIMERS.sendRetryMsMin))).toEqual(["2"]);
+  });
+
+  test("LIM-12: a body that is above the limit of a later session is not sent", () => {
+    const fixture = new Fixture();
+    for (const number of [1, 2]) fixture.send(number);
+    expect(sent(fixture.open({ bodyBytesMax: 8 }))).toEqual([]);
+    expect(fixture.told(1)).toEqual({ state: "failed", code: ErrorCode.ERROR_CODE_BODY_TOO_LARGE });
+  });
+
+  test("LIM-12: one that was transmitted before is asked about", () => {
+    const fixture = opened(1);
+    fixture.ended();
+    fixture.open({ bodyBytesMax: 8 });
+    const effects = fixture.tick(fixture.at + TIMERS.sendRetryMsMax);
+    expect(sent(effects)).toEqual([]);
+    expect(only(effects, "transmit").map(({ frame }) => frame.$case)).toEqual(["querySend"]);
   });
 
   test("ORDER-6: OUT_OF_ORDER waits until the predecessor has been repeated", () => {
