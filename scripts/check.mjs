@@ -20,6 +20,7 @@ const steps = new Map([
     async () => (await generate(false)).map((path) => `${path} is not as it is generated: run npm run gen`),
   ],
   ...workspaceChecks(root),
+  ["every testable clause has a case", bin("conformance/bin/imwire-conformance.mjs", "list", "--check")],
   ["proto is formatted", bin("node_modules/@bufbuild/buf/bin/buf", "format", "proto", "-d", "--exit-code")],
   ["lint", bin("node_modules/oxlint/bin/oxlint", "--quiet")],
   ["code is formatted", bin("node_modules/prettier/bin/prettier.cjs", "--check", "--log-level=warn", ".")],

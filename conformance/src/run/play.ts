@@ -147,10 +147,7 @@ export abstract class Play {
       repeat["times"] !== undefined
         ? Array.from({ length: Number(numberValue(repeat["times"], this.scope)) }, (_, i) => BigInt(i + 1))
         : repeat["vectors"] !== undefined
-          ? vectorsOf(
-              repeat["vectors"] as { file: string; clause?: string; outcomes?: number },
-              this.set.permutation.transport,
-            )
+          ? vectorsOf(repeat["vectors"] as { file: string; clause?: string }, this.set.permutation.transport)
           : (repeat["over"] as JsonValue[]).map((value) => (typeof value === "number" ? BigInt(value) : String(value)));
     for (const value of values) {
       this.scope.variables.set(String(as), value);
