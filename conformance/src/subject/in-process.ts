@@ -58,6 +58,7 @@ class Listeners {
 class LocalServer implements RunningServer {
   readonly urls = {};
   readonly died = null;
+  readonly knowsGroups = true;
   readonly #run: InProcessServerRun;
   readonly #tokens: ReadonlyMap<string, string>;
   readonly #clock: Clock;
