@@ -187,7 +187,14 @@ export class ClientPlay extends Play {
     };
     const local = this.#client.listen?.(take);
     this.#listener = local
-      ? { url: "in-process:", port: 0, close: async () => local() }
+      ? {
+          url: "in-process:",
+          port: 0,
+          close: async () => {
+            local();
+            for (const link of this.#links) if (link.closed === null) link.wire.reset();
+          },
+        }
       : await listen(transport, port, take, { deflate: this.#deflate });
   }
 

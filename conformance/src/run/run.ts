@@ -106,8 +106,8 @@ export async function judged(
       hooks.onResult(result);
     },
   };
-  const startedAt = new Date().toISOString();
-  const begun = performance.now();
+  const startedAt = new Date(clock.wall()).toISOString();
+  const begun = clock.now();
   const first = await played(kind, { server, client }, units, runOptions);
   const cases = units.flatMap((unit) => results.get(unit) ?? []);
   const { baseline } = hooks;
@@ -121,7 +121,7 @@ export async function judged(
       suite: { name: "imwire-conformance", version: suite.version },
       protocol: "1.0",
       startedAt,
-      durationMs: Math.round(performance.now() - begun),
+      durationMs: Math.round(clock.now() - begun),
       seed,
       command: `imwire-conformance ${how} --profile ${profile} --seed ${seed}`,
       subject: {

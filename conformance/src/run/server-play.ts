@@ -118,6 +118,8 @@ export class ServerPlay extends Play {
         .map((link) => this.#fence(link, 1000).catch(() => {})),
     );
     for (const link of links) link.end("end");
+    // What a server in this process makes of it belongs to this case too.
+    if (this.server.connect) await this.elapse(1);
   }
 
   #device(name: string): Device {

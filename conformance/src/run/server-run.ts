@@ -1,5 +1,4 @@
 /** Plays units against servers: many at a time on one that they share, and those that kill theirs each on its own. */
-import { setTimeout as pause } from "node:timers/promises";
 import { type HistoryEvent, type Observed, Recorder } from "../history/history.js";
 import { allSteps, type Json } from "../case/case.js";
 import { Scope } from "../case/scope.js";
@@ -123,6 +122,7 @@ export class ServerRun {
   }
 
   async #part(settings: ServerSettings, units: readonly Unit[], width: number): Promise<void> {
+    const { clock } = this.#options;
     let waiting = [...units];
     /** Units that ran while the server died: each is played again by itself, so that only the culprit is blamed. */
     let suspects: Unit[] = [];
@@ -168,7 +168,7 @@ export class ServerRun {
           await Promise.all(Array.from({ length: width }, worker));
           suspects = [...suspects, ...affected];
           waiting = [...waiting];
-          if (server.died !== null) await pause(RESPITE_MS);
+          if (server.died !== null) await new Promise<void>((resolve) => void clock.after(RESPITE_MS, resolve));
         }
       } finally {
         await server.dispose();

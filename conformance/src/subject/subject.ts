@@ -107,6 +107,8 @@ export interface RunningClient {
   onProcess(listener: (event: Extract<Observed, { kind: "process" }>) => void): () => void;
   /** The last of what its process has written to stderr. */
   readonly log: string;
+  /** Where the client runs in this process: a name for its data in place of a folder, another one each time. */
+  home?(): string;
   /** Where the client runs in this process: the suite's server takes its connections until the returned function is called. */
   listen?(take: Take): () => void;
   /** Every event of the adapter, in order. */
