@@ -1,24 +1,44 @@
 /**
  * For implementations in TypeScript that are judged in the suite's own process: from a test, without sockets, and on a
- * virtual clock where they take their time from it.
+ * virtual clock where they take their time from it. A case that waits for a minute then takes no time, and the same seed
+ * gives the same history to the byte.
+ *
+ *     import { judge, VirtualClock } from "@imwire/conformance";
  *
  *     const clock = new VirtualClock();
- *     const result = await judge({ server: myServer, clock }, { profile: "core" });
+ *     const { result } = await judge({ server: myServer(clock), clock }, { profile: "core" });
  *     assert.equal(result.verdict, "conforms");
+ *
+ * A server is an object with `start`, which is given the accounts and settings that PEERS.md describes and returns
+ * something with `accept`: that takes one end of each connection, as a stream of bytes. A client is an object with
+ * `launch`, which is given a function that dials and one that tells events, and returns something with `call`: that
+ * takes the commands of PEERS.md.
+ *
+ * On a virtual clock an implementation asks only `clock` for the time, in `now`, `wall` and `after`, and waits for
+ * nothing but promises that this clock or the suite brings about. Time does not wait for a timer of the world,
+ * `setImmediate`, files or sockets: whoever needs them passes no clock, and is judged by the world's.
+ *
+ * What an implementation throws, in a function of its own or in what it put on the clock, fails the case that is being
+ * played. What it throws elsewhere, as in a promise that nobody waits for, is the process's, as always.
  */
 import type { Profile } from "./case/case.js";
+import type { HistoryEvent } from "./history/history.js";
 import type { Clock } from "./run/clock.js";
 import { worldClock } from "./run/clock.js";
 import type { Result } from "./run/result.js";
 import { judged, type JudgeOptions, planned } from "./run/run.js";
 import { loadSuite } from "./run/suite.js";
+import { VirtualClock } from "./run/virtual-clock.js";
 import { clientInProcess, type InProcessClient, type InProcessServer, serverInProcess } from "./subject/in-process.js";
 
-export { Unsupported } from "./subject/subject.js";
+export { NothingToRun } from "./run/run.js";
+export { Unsupported, WouldNotStart } from "./subject/subject.js";
+export type { Json, JsonValue } from "./codec/json.js";
 export type { Accounts, ControlAct, ServerSettings } from "./subject/subject.js";
 export type { InProcessClient, InProcessClientRun, InProcessServer, InProcessServerRun } from "./subject/in-process.js";
-export type { LocalEnd } from "./wire/local.js";
+export type { LocalEnd, LocalHandlers } from "./wire/local.js";
 export type { Result, CaseResult, CheckResult, Word } from "./run/result.js";
+export type { HistoryEvent } from "./history/history.js";
 export type { Clock } from "./run/clock.js";
 export { VirtualClock } from "./run/virtual-clock.js";
 
@@ -36,16 +56,25 @@ export interface JudgeRequest {
   readonly patienceMs?: number;
 }
 
+export interface Judgement {
+  /** As in a result.json. */
+  readonly result: Result;
+  /** What happened in each case, by the `history` that its result names. */
+  readonly histories: ReadonlyMap<string, readonly HistoryEvent[]>;
+}
+
 /**
  * Judges a server or a client that runs in this process.
  *
- * @param subject One of the two, and the clock that it takes its time from; the world's when there is none.
+ * @param subject One of the two, and the clock that it takes its time from; the world's when there is none. A virtual
+ *   clock serves one `judge` at a time, which behind the last case forgets what is still to come.
  * @throws NothingToRun when no case fits.
+ * @throws WouldNotStart when `start` or `launch` throws.
  */
 export async function judge(
   subject: ({ readonly server: InProcessServer } | { readonly client: InProcessClient }) & { readonly clock?: Clock },
   { profile = "core", only = [], exclude = [], seed = 1, jobs = 1, patienceMs = 5000 }: JudgeRequest = {},
-): Promise<Result> {
+): Promise<Judgement> {
   const clock = subject.clock ?? worldClock;
   const options: JudgeOptions = {
     profile,
@@ -66,10 +95,14 @@ export async function judge(
       : { kind: "client" as const, client: clientInProcess(subject.client, clock), how: "client" };
   const suite = loadSuite();
   const units = planned(suite, subjects.kind, options);
-  const { result } = await judged(suite, subjects, units, options, {
-    signal: new AbortController().signal,
-    onStart: () => {},
-    onResult: () => {},
-  });
-  return result;
+  try {
+    return await judged(suite, subjects, units, options, {
+      signal: new AbortController().signal,
+      onStart: () => {},
+      onResult: () => {},
+    });
+  } finally {
+    // Whoever still repeats something by a timer would turn the clock for ever.
+    if (clock instanceof VirtualClock) clock.clear();
+  }
 }

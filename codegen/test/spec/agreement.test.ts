@@ -27,7 +27,9 @@ const entries = requirements(chapters, elements, new Map());
 /** A copy of the specification that a test may break. */
 function copy(): string {
   const folder = mkdtempSync(join(tmpdir(), "imwire-copy-"));
-  for (const part of ["spec", "proto"]) cpSync(join(workspace, part), join(folder, part), { recursive: true });
+  // Chapters also link to these two.
+  for (const part of ["spec", "proto", "conformance/README.md", "conformance/PEERS.md"])
+    cpSync(join(workspace, part), join(folder, part), { recursive: true });
   return folder;
 }
 

@@ -1,7 +1,7 @@
 /** Reads the cases of a folder, and says what is wrong with them before anything runs. */
 import { readdirSync, readFileSync } from "node:fs";
 import { join, relative } from "node:path";
-import { Ajv2020 } from "ajv/dist/2020.js";
+import { Ajv2020, type ValidateFunction } from "ajv/dist/2020.js";
 import { parseDocument } from "yaml";
 import { allSteps, asList, type Case, type Check, type Step, type Subject } from "./case.js";
 
@@ -45,11 +45,15 @@ interface WrittenCase {
 /** The folder of the package, in which cases, schema and peers stand. */
 export const packageRoot = new URL("../../", import.meta.url);
 
-const schema = JSON.parse(readFileSync(new URL("schema/case.schema.json", packageRoot), "utf8")) as object;
-const validate = new Ajv2020({ allErrors: true, strict: true, strictRequired: false, allowUnionTypes: true }).compile<{
-  subject: Subject;
-  cases: WrittenCase[];
-}>(schema);
+let validator: ValidateFunction<{ subject: Subject; cases: WrittenCase[] }> | null = null;
+
+/** Reads the schema when there is something to compare with it. */
+function validatorOf(): NonNullable<typeof validator> {
+  if (validator) return validator;
+  const schema = JSON.parse(readFileSync(new URL("schema/case.schema.json", packageRoot), "utf8")) as object;
+  const ajv = new Ajv2020({ allErrors: true, strict: true, strictRequired: false, allowUnionTypes: true });
+  return (validator = ajv.compile<{ subject: Subject; cases: WrittenCase[] }>(schema));
+}
 
 const ALL_SPLITS = ["whole", "bytewise", "coalesced"] as const;
 
@@ -149,6 +153,7 @@ function problemsOf(one: Case, known: Known): string[] {
 export function loadCases(folder: string, known: Known): Case[] {
   const problems: string[] = [];
   const cases: Case[] = [];
+  const validate = validatorOf();
   const files = readdirSync(folder, { recursive: true, encoding: "utf8" })
     .filter((name) => name.endsWith(".yaml"))
     .toSorted();

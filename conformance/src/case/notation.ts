@@ -156,6 +156,22 @@ export function bytesValue(field: protobuf.Field, written: JsonValue, scope: Sco
   return Buffer.from(writtenBytes(written, scope)).toString("base64");
 }
 
+const PATTERN_BYTES = 32;
+const NUMBERED_BYTES = 1024;
+
+/**
+ * So many bytes: a pattern of the case over and over, numbered at each kilobyte, so that what is cut, doubled or swapped
+ * shows, and a history of large bodies still packs well.
+ */
+function someBytes(size: number, scope: Scope): Uint8Array {
+  const pattern = scope.random.bytes(Math.min(size, PATTERN_BYTES));
+  const bytes = Buffer.alloc(size);
+  for (let at = 0; at < size; at += PATTERN_BYTES)
+    bytes.set(pattern.subarray(0, Math.min(PATTERN_BYTES, size - at)), at);
+  for (let at = NUMBERED_BYTES; at + 4 <= size; at += NUMBERED_BYTES) bytes.writeUInt32BE(at / NUMBERED_BYTES, at);
+  return bytes;
+}
+
 /**
  * Bytes that are easier said than written: `{hex: …}`, `{size: n}`, `{flip: $token}` (with its last bit turned, or `bit: n`
  * of its `byte: n`).
@@ -163,7 +179,7 @@ export function bytesValue(field: protobuf.Field, written: JsonValue, scope: Sco
 function writtenBytes(written: JsonValue, scope: Scope): Uint8Array {
   const { hex, size, flip, byte, bit = 0 } = (written ?? {}) as Json;
   if (typeof hex === "string") return Buffer.from(scope.text(hex).replaceAll(" ", ""), "hex");
-  if (size !== undefined) return scope.random.bytes(Number(numberValue(size, scope)));
+  if (size !== undefined) return someBytes(Number(numberValue(size, scope)), scope);
   if (typeof flip === "string") {
     const bytes = Buffer.from(scope.evaluate(flip) as string, "base64");
     const at = byte === undefined ? bytes.length - 1 : Number(numberValue(byte, scope));

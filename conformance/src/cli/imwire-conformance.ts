@@ -13,7 +13,8 @@ import { checkAdapter } from "../subject/adapter-check.js";
 import { clientByAdapter } from "../subject/client-by-adapter.js";
 import { serverByCommand } from "../subject/server-by-command.js";
 import { serverByUrl } from "../subject/server-by-url.js";
-import { type ServerUnderTest, WouldNotStart } from "../subject/subject.js";
+import { checkTemplate, templated } from "../subject/told.js";
+import { NotUsable, type ServerUnderTest, WouldNotStart } from "../subject/subject.js";
 import { EXIT, UsageError } from "./exit.js";
 import { explained } from "./explain.js";
 import { gapsOf, listed } from "./list.js";
@@ -36,8 +37,8 @@ const wholeNumber =
 
 const collected = (value: string, before: string[]): string[] => [...before, ...value.split(",").filter(Boolean)];
 
-/** What every command that plays cases takes. */
-function playing(command: Command, kind: string): Command {
+/** What picks cases and draws their names. */
+function filtering(command: Command): Command {
   return command
     .addOption(
       new Option("--profile <name>", "smoke, core, offline, multi-device, durable or full")
@@ -50,8 +51,13 @@ function playing(command: Command, kind: string): Command {
     .addOption(
       new Option("--split <name>", "only whole, bytewise or coalesced").choices(["whole", "bytewise", "coalesced"]),
     )
+    .option("--seed <n>", "draws names, ids and order; printed, so that a run can be had again", wholeNumber(0));
+}
+
+/** What every command that plays cases takes. */
+function playing(command: Command, kind: string): Command {
+  return filtering(command)
     .option("--jobs <n>", "how many cases are played at a time", wholeNumber(1), 4)
-    .option("--seed <n>", "draws names, ids and order; printed, so that a run can be had again", wholeNumber(0))
     .option("--shuffle", "plays the cases in an order drawn from the seed", false)
     .option("--patience <ms>", "how long a missing answer is waited for", wholeNumber(10), 5000)
     .option("--fail-fast", "ends at the first case that fails", false)
@@ -61,18 +67,24 @@ function playing(command: Command, kind: string): Command {
     .option("--quiet", "shows no progress", false);
 }
 
-interface PlayingOptions extends Omit<RunFlags, "transport" | "split" | "seed"> {
+interface FilterOptions extends Pick<RunFlags, "profile" | "only" | "exclude"> {
   transport?: "websocket" | "tcp";
   split?: "whole" | "bytewise" | "coalesced";
   seed?: number;
 }
 
-const flagsOf = ({ transport, split, seed, ...more }: PlayingOptions): RunFlags => ({
-  ...more,
-  transport: transport ? [transport] : ["websocket", "tcp"],
-  split: split ? [split] : ["whole", "bytewise", "coalesced"],
+type PlayingOptions = FilterOptions & Omit<RunFlags, "transports" | "splits" | keyof FilterOptions>;
+
+const filtersOf = ({ transport, split, seed, profile, only, exclude }: FilterOptions) => ({
+  profile,
+  only,
+  exclude,
+  transports: transport ? [transport] : (["websocket", "tcp"] as const),
+  splits: split ? [split] : (["whole", "bytewise", "coalesced"] as const),
   seed: seed ?? randomInt(2 ** 31),
 });
+
+const flagsOf = (options: PlayingOptions): RunFlags => ({ ...options, ...filtersOf(options) });
 
 interface ServerOptions extends PlayingOptions {
   url: string[];
@@ -134,7 +146,7 @@ Start with:
   ${PROGRAM} explain SEND-3
 
 Exit codes: 0 conforms, 1 does not, 2 the call is not usable, 3 inconclusive, 4 the implementation or its adapter would
-not start, 70 a fault of the suite.`,
+not start or refuses the suite's tokens, 70 a fault of the suite, 130 interrupted.`,
     );
 
   playing(
@@ -230,20 +242,23 @@ not start, 70 a fault of the suite.`,
       if (checks.some(({ word }) => word === "fail")) end(EXIT.wouldNotStart);
     });
 
-  playing(
-    root.command("accounts").description("prints the users and groups that a run with this seed needs"),
-    "server",
-  ).action((options: PlayingOptions) => {
-    if (options.seed === undefined) throw new UsageError("give --seed here and the same to server: it draws the names");
-    const units = planned(loadSuite(), "server", optionsOf(flagsOf(options)));
-    console.log(
-      JSON.stringify(
-        accountsOf(units, (user) => `dev:${user}`),
-        null,
-        1,
-      ),
-    );
-  });
+  filtering(
+    root
+      .command("accounts")
+      .description("prints the users and groups that server --accounts with this seed, profile and filters needs"),
+  )
+    .option("--token-template <text>", "how a token is made of a user", "dev:{user}")
+    .option("--without-tokens", "leaves tokens out, for a server that wants none, and --token-template there", false)
+    .action((options: FilterOptions & { tokenTemplate: string; withoutTokens: boolean }) => {
+      if (options.seed === undefined) {
+        throw new UsageError("give --seed here and the same to server: it draws the names");
+      }
+      checkTemplate(options.tokenTemplate);
+      const units = planned(loadSuite(), "server", { ...filtersOf(options), shuffle: false });
+      const accounts = accountsOf(units, (user) => templated(options.tokenTemplate, user));
+      const users = options.withoutTokens ? accounts.users.map(({ id }) => ({ id })) : accounts.users;
+      console.log(JSON.stringify({ ...accounts, users }, null, 1));
+    });
 
   root
     .command("replay")
@@ -302,7 +317,7 @@ function hasCases(suite: ReturnType<typeof loadSuite>, kind: Subject, flags: Run
   }
 }
 
-const USAGE = [UsageError, UnreadableReport, BaselineInvalid, NothingToRun];
+const USAGE = [UsageError, UnreadableReport, BaselineInvalid, NothingToRun, NotUsable];
 
 /** Prints what ended a command. @returns The exit code. */
 function reported(error: unknown): number {

@@ -1,4 +1,5 @@
 /** Plays the cases of one kind against an implementation and reports. */
+import { randomBytes } from "node:crypto";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import type { Profile } from "../case/case.js";
@@ -12,7 +13,7 @@ import { progressLine, progressLog, summary } from "../report/terminal.js";
 import { readBaseline } from "../run/baseline.js";
 import { worldClock } from "../run/clock.js";
 import type { Result } from "../run/result.js";
-import { judged, type JudgeOptions, planned, type Subjects } from "../run/run.js";
+import { judged, type JudgeOptions, planned, planOf, type Subjects } from "../run/run.js";
 import type { Suite } from "../run/suite.js";
 import { exitOf } from "../run/tally.js";
 import type { Split, Transport } from "../wire/connection.js";
@@ -22,8 +23,8 @@ export interface RunFlags {
   readonly profile: Profile;
   readonly only: readonly string[];
   readonly exclude: readonly string[];
-  readonly transport: readonly Transport[];
-  readonly split: readonly Split[];
+  readonly transports: readonly Transport[];
+  readonly splits: readonly Split[];
   readonly seed: number;
   readonly jobs: number;
   readonly shuffle: boolean;
@@ -67,10 +68,8 @@ class Progress {
 const isFailed = (word: string) => ["fail", "not-exercised", "suite-error", "inconclusive"].includes(word);
 
 /** What the flags of a command mean for a run. */
-export const optionsOf = ({ transport, split, patience, ...more }: RunFlags): JudgeOptions => ({
+export const optionsOf = ({ patience, ...more }: RunFlags): JudgeOptions => ({
   ...more,
-  transports: transport,
-  splits: split,
   patienceMs: patience,
   clock: worldClock,
 });
@@ -82,7 +81,8 @@ export async function run(
   flags: RunFlags,
 ): Promise<{ result: Result; exit: number }> {
   const options = optionsOf(flags);
-  const units = planned(suite, subjects.kind, options);
+  const salt = () => randomBytes(6).toString("hex");
+  const units = planned(suite, subjects.kind, options, planOf(subjects, salt));
   const baseline =
     flags.baseline === undefined ? undefined : { file: flags.baseline, entries: readBaseline(flags.baseline) };
   const progress = new Progress(units.length, flags.quiet);

@@ -30,7 +30,8 @@ export class Application {
   /** What it has sent, in order. */
   readonly sent: { readonly name: string; readonly conversation: Json }[] = [];
   readonly #events: AppEvent[] = [];
-  readonly #folder = mkdtempSync(join(tmpdir(), "imwire-client-"));
+  /** Where the client keeps its data. */
+  readonly #home: string;
   readonly #quiet: (() => void)[];
   #start: Json = {};
   readonly #set: PlaySetting;
@@ -46,6 +47,7 @@ export class Application {
   ) {
     this.#set = set;
     this.#stage = stage;
+    this.#home = client.home?.() ?? mkdtempSync(join(tmpdir(), "imwire-client-"));
     this.#quiet = [
       client.onEvent((event) => {
         set.recorder.note({ kind: "app", device: name, direction: "fromApp", message: event });
@@ -71,7 +73,7 @@ export class Application {
 
   /** Removes the client's data. */
   forget(): void {
-    rmSync(this.#folder, { recursive: true, force: true });
+    if (!this.client.home) rmSync(this.#home, { recursive: true, force: true });
   }
 
   async #call(command: string, more: Json = {}): Promise<Json> {
@@ -144,7 +146,7 @@ export class Application {
 
   async #startApp(): Promise<void> {
     const { url, token } = await this.#stage.address();
-    await this.#call("start", { url, device: this.who.device, token, data: this.#folder, ...this.#start });
+    await this.#call("start", { url, device: this.who.device, token, data: this.#home, ...this.#start });
   }
 
   async #send(act: Json): Promise<void> {

@@ -27,7 +27,8 @@ const VERSION = 1000;
 /** Timers of milliseconds: a client that obeys Welcome needs no patience. */
 export const CLIENT_TIMERS = {
   heartbeatMs: 20_000,
-  sendTimeoutMs: 300,
+  // Above every wait of the suite: on a slow machine no send is repeated that a case did not mean to be. Who means it says 300.
+  sendTimeoutMs: 20_000,
   sendRetryMsMin: 20,
   sendRetryMsBase: 40,
   sendRetryMsMax: 160,
@@ -186,7 +187,14 @@ export class ClientPlay extends Play {
     };
     const local = this.#client.listen?.(take);
     this.#listener = local
-      ? { url: "in-process:", port: 0, close: async () => local() }
+      ? {
+          url: "in-process:",
+          port: 0,
+          close: async () => {
+            local();
+            for (const link of this.#links) if (link.closed === null) link.wire.reset();
+          },
+        }
       : await listen(transport, port, take, { deflate: this.#deflate });
   }
 

@@ -1,10 +1,14 @@
 /** Plays units against clients: as many at a time as there are jobs, each adapter's process used again while it is sound. */
 import { Scope } from "../case/scope.js";
 import { Recorder } from "../history/history.js";
-import type { ClientUnderTest, RunningClient } from "../subject/subject.js";
+import { type ClientUnderTest, type RunningClient, WouldNotStart } from "../subject/subject.js";
 import { ClientPlay } from "./client-play.js";
 import type { Unit } from "./plan.js";
-import { type Finished, notApplicable, type RunOptions } from "./server-run.js";
+import { type Finished, givenUp, lacking, type RunOptions, Vigil } from "./server-run.js";
+
+/** Whether a client sent anything. */
+const hasSpoken = ({ history }: Finished): boolean =>
+  history.some((event) => event.kind === "frame" && event.to === "server");
 
 export class ClientRun {
   /** The first client that ran, for its name. */
@@ -17,15 +21,34 @@ export class ClientRun {
 
   /** @throws WouldNotStart when an adapter does not come up. */
   async run(units: readonly Unit[]): Promise<void> {
+    const { onStart, onFinish, levelOf, signal } = this.options;
+    const vigil = new Vigil("the client sent nothing to the suite's server", hasSpoken);
+    const giveUp = (unit: Unit, reason: string) => {
+      onStart(unit);
+      const absent = unit.one.needs.filter((need) => this.first?.capabilities.has(need) === false);
+      onFinish(absent.length > 0 ? lacking(unit, "client", absent, levelOf) : givenUp(unit, reason, levelOf));
+    };
     const waiting = [...units];
     const worker = async () => {
       let client: RunningClient | null = null;
       try {
-        for (let unit = waiting.shift(); unit && !this.options.signal.aborted; unit = waiting.shift()) {
-          client ??= await this.subject.launch();
+        for (let unit = waiting.shift(); unit && !signal.aborted; unit = waiting.shift()) {
+          if (vigil.reason !== null) {
+            giveUp(unit, vigil.reason);
+            continue;
+          }
+          try {
+            client ??= await this.subject.launch();
+          } catch (error) {
+            // It came up before: whatever keeps it from it now is judged, and the run goes on.
+            if (this.first === null || !(error instanceof WouldNotStart)) throw error;
+            giveUp(unit, `the adapter would not start again: ${error.message}`);
+            continue;
+          }
           this.first ??= { name: client.name, version: client.version, capabilities: client.capabilities };
           const { finished, isClean } = await this.#play(unit, client);
-          this.options.onFinish(finished);
+          vigil.saw(finished);
+          onFinish(finished);
           if (!isClean) {
             await client.dispose();
             client = null;
@@ -44,10 +67,7 @@ export class ClientRun {
     const { one, permutation, random } = unit;
     const needs = [...one.needs, `transport.${permutation.transport}`];
     const absent = needs.filter((need) => !client.capabilities.has(need));
-    if (absent.length > 0) {
-      const played = notApplicable(unit, `the client does not offer ${absent.join(", ")}`, levelOf);
-      return { finished: { unit, played, history: [], durationMs: 0, devices: new Map() }, isClean: true };
-    }
+    if (absent.length > 0) return { finished: lacking(unit, "client", absent, levelOf), isClean: true };
     const begun = clock.now();
     const recorder = new Recorder(() => clock.now() - begun);
     const scope = new Scope({ users: unit.users, groups: unit.groups }, random, () => clock.wall());

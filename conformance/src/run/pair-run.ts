@@ -10,7 +10,7 @@ import type {
 } from "../subject/subject.js";
 import { PAIR_TIMERS, PairPlay } from "./pair-play.js";
 import { accountsOf, settingsOf, type Unit } from "./plan.js";
-import { concerns, type Finished, notApplicable, type RunOptions } from "./server-run.js";
+import { concerns, type Finished, lacking, type RunOptions } from "./server-run.js";
 
 export interface PairUnderTest {
   readonly server: ServerUnderTest;
@@ -127,8 +127,7 @@ export class PairRun {
       ];
       if (absent.length > 0) {
         for (const name of clients.keys()) clean.add(name);
-        const played = notApplicable(unit, `the pair does not offer ${[...new Set(absent)].join(", ")}`, levelOf);
-        return { unit, played, history: [], durationMs: 0, devices: new Map() };
+        return lacking(unit, "pair", absent, levelOf);
       }
       const begun = clock.now();
       const recorder = new Recorder(() => clock.now() - begun);

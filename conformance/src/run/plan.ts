@@ -12,6 +12,8 @@ export interface Unit {
   readonly users: ReadonlyMap<string, string>;
   readonly groups: ReadonlyMap<string, string>;
   readonly random: Random;
+  /** The user as whom the suite tries a server before the first case. Nobody of a case: nothing of it shows there. */
+  readonly probe: string;
 }
 
 export interface PlanOptions {
@@ -24,6 +26,10 @@ export interface PlanOptions {
   readonly splits: readonly Split[];
   /** Plays them in an order drawn from the seed. */
   readonly shuffle: boolean;
+  /** Transports that are known to have an address, where that is known before the run; the others are not planned. */
+  readonly reachable?: readonly Transport[];
+  /** Makes other names of the same seed: a server that goes on between runs has never seen them. */
+  readonly salt?: string;
 }
 
 const INCLUDES: Readonly<Record<Profile, readonly string[]>> = {
@@ -40,7 +46,7 @@ export const isInProfile = (one: Case, profile: Profile): boolean =>
 
 /** Whether a filter names a case: its id, a glob of ids, or a clause that it proves. */
 export function isNamed(one: Case, filter: string): boolean {
-  if (one.checks.some(({ proves }) => proves.includes(filter))) return true;
+  if (one.checks.some(({ proves }) => proves.includes(filter.toUpperCase()))) return true;
   const pattern = filter
     .replaceAll(/[.+^${}()|[\]\\]/g, "\\$&")
     .replaceAll("*", ".*")
@@ -59,34 +65,43 @@ export const selected = (cases: readonly Case[], { profile, only, exclude }: Pla
 
 /** Every permutation of every case. Smoke and core see each transport once; the other profiles split and join bytes too. */
 export function unitsOf(cases: readonly Case[], options: PlanOptions): Unit[] {
-  const { profile, seed, transports, splits, shuffle } = options;
+  const { profile, seed, transports, splits, shuffle, reachable = transports, salt = "" } = options;
   const isBrief = profile === "smoke";
   const units = cases.flatMap((one) =>
-    one.transports
-      .filter((transport) => transports.includes(transport))
+    reachableOf(one, transports, reachable)
       // What is killed and started again costs seconds: its bytes cross in the same way whatever carries them.
       .slice(0, isBrief || one.isAlone ? 1 : undefined)
       .flatMap((transport) =>
         one.splits
           .filter((split) => splits.includes(split) && (split === "whole" || profile === "full"))
-          .map((split) => unitOf(one, { transport, split }, seed)),
+          .map((split) => unitOf(one, { transport, split }, seed, salt)),
       ),
   );
   return shuffle ? new Random(seed, "order").shuffled(units) : units;
 }
 
-function unitOf(one: Case, permutation: Permutation, seed: number): Unit {
-  const random = new Random(seed, `${one.id} ${permutation.transport} ${permutation.split}`);
+/** A case of which no transport can be reached is planned once all the same, so that it is told of as not applicable. */
+function reachableOf(one: Case, asked: readonly Transport[], reachable: readonly Transport[]): Transport[] {
+  const wanted = one.transports.filter((transport) => asked.includes(transport));
+  const left = wanted.filter((transport) => reachable.includes(transport));
+  return left.length > 0 ? left : wanted.slice(0, 1);
+}
+
+function unitOf(one: Case, permutation: Permutation, seed: number, salt: string): Unit {
+  const key = `${one.id} ${permutation.transport} ${permutation.split}`;
+  const random = new Random(seed, key);
+  const naming = new Random(seed, `${key} names ${salt}`);
   const names = new Set([...Object.values(one.devices).map(({ user }) => user), ...one.users, ...one.blocked.flat()]);
   // Nothing in a name tells the case that it is used in.
   const real = (list: Iterable<string>) =>
-    new Map([...list].map((name) => [name, `${random.word(3)}-${random.word(9)}`]));
+    new Map([...list].map((name) => [name, `${naming.word(3)}-${naming.word(9)}`]));
   const [users, groups] = [real(names), real(Object.keys(one.groups))];
   for (const [name, { of, as }] of Object.entries(one.spelled)) {
     const map = users.has(name) ? users : groups;
     map.set(name, spelled((users.get(of) ?? groups.get(of))!, as));
   }
-  return { one, permutation, users, groups, random };
+  const probe = `${new Random(seed, `probe ${salt}`).word(13)}`;
+  return { one, permutation, users, groups, random, probe };
 }
 
 const spelled = (id: string, as: Spelling): string =>
@@ -95,7 +110,7 @@ const spelled = (id: string, as: Spelling): string =>
 /** The accounts that units need, all together. */
 export function accountsOf(units: readonly Unit[], tokenOf: (user: string) => string): Accounts {
   return {
-    users: units.flatMap(({ users }) => [...users.values()].map((id) => ({ id, token: tokenOf(id) }))),
+    users: [...new Set(units.map(({ probe }) => probe)), ...units.flatMap(({ users }) => [...users.values()])].map((id) => ({ id, token: tokenOf(id) })),
     groups: units.flatMap(({ one, users, groups }) =>
       Object.entries(one.groups).map(([name, { members, firstSeq }]) => ({
         id: groups.get(name)!,

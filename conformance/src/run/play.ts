@@ -115,6 +115,8 @@ export abstract class Play {
     }
     try {
       await this.settle();
+      const died = this.died();
+      if (died !== null) throw new NotMet(died);
     } catch (error) {
       if (word === "pass") [word, reason] = verdictOf(error);
     }
@@ -159,19 +161,33 @@ export abstract class Play {
   async #step(step: Step): Promise<void> {
     const died = this.died();
     if (died !== null) throw new NotMet(died);
-    if (step.check === undefined) return this.perform(step);
+    if (step.check === undefined) {
+      try {
+        return await this.perform(step);
+      } catch (thrown) {
+        throw thrown instanceof Stop || thrown instanceof CaseError ? thrown : this.#unmetBy(thrown);
+      }
+    }
     const { check, says } = step;
     const proves = asList(step.proves);
     try {
       await this.perform(step);
-    } catch (error) {
-      if (!(error instanceof NotMet)) throw error;
+    } catch (thrown) {
+      const error = this.#unmetBy(thrown);
       const level = this.set.levelOf(proves);
       this.#judge(check, proves, level === "must" ? "fail" : level === "should" ? "warn" : "info", says, error, step);
       if (level === "must") throw new Stop();
       return;
     }
     if (!this.checks.has(check)) this.#judge(check, proves, "pass", says);
+  }
+
+  /** What a step that threw has found. @throws what says nothing about the implementation. */
+  #unmetBy(thrown: unknown): NotMet {
+    if (thrown instanceof NotMet) return thrown;
+    const died = this.died();
+    if (died === null || thrown instanceof Unsupported || thrown instanceof NotApplicable) throw thrown;
+    return new NotMet(died);
   }
 
   #judge(

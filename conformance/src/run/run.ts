@@ -59,15 +59,16 @@ export function planned(
   suite: Suite,
   kind: Subject,
   options: Omit<JudgeOptions, "jobs" | "patienceMs" | "clock">,
+  more: Pick<PlanOptions, "reachable" | "salt"> = {},
 ): Unit[] {
   const cases = suite.cases.filter(({ subject }) => subject === kind);
   for (const filter of [...options.only, ...options.exclude]) {
     if (cases.some((one) => isNamed(one, filter))) continue;
     const near = nearest(filter, namesIn(cases, suite));
-    const hint = near === null ? "" : `; did you mean ${near}?`;
-    throw new NothingToRun(`no case for a ${kind} is named ${filter}${hint}. imwire-conformance list shows all`);
+    const hint = near === null ? "imwire-conformance list shows all" : `did you mean ${near}?`;
+    throw new NothingToRun(`no case for a ${kind} is named ${filter}: ${hint}`);
   }
-  const plan: PlanOptions = options;
+  const plan: PlanOptions = { ...options, ...more };
   const units = unitsOf(selected(cases, plan), plan);
   if (units.length > 0) return units;
   throw new NothingToRun(
@@ -105,8 +106,8 @@ export async function judged(
       hooks.onResult(result);
     },
   };
-  const startedAt = new Date().toISOString();
-  const begun = performance.now();
+  const startedAt = new Date(clock.wall()).toISOString();
+  const begun = clock.now();
   const first = await played(kind, { server, client }, units, runOptions);
   const cases = units.flatMap((unit) => results.get(unit) ?? []);
   const { baseline } = hooks;
@@ -120,7 +121,7 @@ export async function judged(
       suite: { name: "imwire-conformance", version: suite.version },
       protocol: "1.0",
       startedAt,
-      durationMs: Math.round(performance.now() - begun),
+      durationMs: Math.round(clock.now() - begun),
       seed,
       command: `imwire-conformance ${how} --profile ${profile} --seed ${seed}`,
       subject: {
@@ -140,6 +141,16 @@ export async function judged(
       : {}),
   });
   return { result, histories };
+}
+
+/** What a way of plugging in means for the plan: transports that have an address, and names that nobody has seen. */
+export function planOf(
+  { kind, server }: Pick<Subjects, "kind" | "server">,
+  salt: () => string,
+): Pick<PlanOptions, "reachable" | "salt"> {
+  if (kind !== "server" || server?.way !== "url") return {};
+  const reachable = (["websocket", "tcp"] as const).filter((each) => server.capabilities.has(`transport.${each}`));
+  return { reachable, ...(server.hasAccounts === true ? {} : { salt: salt() }) };
 }
 
 type First = { name: string; version: string; capabilities: ReadonlySet<string> } | null;

@@ -1,12 +1,18 @@
 /** Plays units against servers: many at a time on one that they share, and those that kill theirs each on its own. */
-import { setTimeout as pause } from "node:timers/promises";
 import { type HistoryEvent, type Observed, Recorder } from "../history/history.js";
 import { allSteps, type Json } from "../case/case.js";
 import { Scope } from "../case/scope.js";
-import type { RunningServer, ServerSettings, ServerUnderTest } from "../subject/subject.js";
+import {
+  type RunningServer,
+  type ServerSettings,
+  type ServerUnderTest,
+  Unsupported,
+  WouldNotStart,
+} from "../subject/subject.js";
 import type { Clock } from "./clock.js";
 import { accountsOf, settingsOf, type Unit } from "./plan.js";
 import type { Played } from "./play.js";
+import { probe, type Probed } from "./probe.js";
 import type { Level } from "./result.js";
 import { ServerPlay } from "./server-play.js";
 
@@ -71,9 +77,13 @@ export class ServerRun {
   /** The first server that ran, for its name. */
   first: { name: string; version: string; capabilities: ReadonlySet<string> } | null = null;
 
+  #probed: Promise<Probed> | null = null;
+  readonly #vigil: Vigil;
+
   constructor(subject: ServerUnderTest, options: RunOptions) {
     this.#subject = subject;
     this.#options = options;
+    this.#vigil = new Vigil("the server answered no Hello with a Welcome", isWelcomed);
   }
 
   /** @throws WouldNotStart when no server can be started at all. */
@@ -112,40 +122,91 @@ export class ServerRun {
   }
 
   async #part(settings: ServerSettings, units: readonly Unit[], width: number): Promise<void> {
+    const { clock } = this.#options;
     let waiting = [...units];
     /** Units that ran while the server died: each is played again by itself, so that only the culprit is blamed. */
     let suspects: Unit[] = [];
     while ((waiting.length > 0 || suspects.length > 0) && !this.#options.signal.aborted) {
       const isApart = waiting.length === 0;
+      if (this.#vigil.reason !== null) {
+        for (const unit of [...waiting, ...suspects]) this.#giveUp(unit, this.#vigil.reason);
+        return;
+      }
       const accounts = accountsOf(isApart ? suspects : waiting, (user) => `dev:${user}`);
-      const server = await this.#subject.start(accounts, settings);
+      let server: RunningServer;
+      try {
+        server = await this.#subject.start(accounts, settings);
+      } catch (error) {
+        // It came up before: whatever keeps it from it now is judged, and the run goes on.
+        if (this.first === null || !(error instanceof WouldNotStart)) throw error;
+        const [unit] = (isApart ? suspects : waiting).splice(0, 1);
+        this.#giveUp(unit!, `the server would not start again: ${error.message}`);
+        continue;
+      }
       this.first ??= { name: server.name, version: server.version, capabilities: server.capabilities };
       try {
+        // In this process there is nothing to be mistaken about.
+        if (!server.connect) {
+          await (this.#probed ??= probe(this.#subject.way, server, units[0]!.probe, this.#options));
+        }
         if (isApart) {
           const unit = suspects.shift()!;
-          this.#options.onFinish(await this.#play(unit, server));
+          this.#finish(await this.#play(unit, server));
         } else {
           const affected: Unit[] = [];
           let isSpoiled = false;
           const worker = async () => {
-            while (server.died === null && !isSpoiled && !this.#options.signal.aborted) {
+            while (server.died === null && !isSpoiled && !this.#options.signal.aborted && this.#vigil.reason === null) {
               const unit = waiting.shift();
               if (!unit) return;
               const finished = await this.#play(unit, server);
               if (server.died !== null && width > 1) affected.push(unit);
-              else this.#options.onFinish(finished);
+              else this.#finish(finished);
               isSpoiled = unit.one.isAlone && (spoils(unit) || finished.played.word !== "pass");
             }
           };
           await Promise.all(Array.from({ length: width }, worker));
           suspects = [...suspects, ...affected];
           waiting = [...waiting];
-          if (server.died !== null) await pause(RESPITE_MS);
+          if (server.died !== null) await new Promise<void>((resolve) => void clock.after(RESPITE_MS, resolve));
         }
       } finally {
         await server.dispose();
       }
     }
+  }
+
+  #finish(finished: Finished): void {
+    this.#vigil.saw(finished);
+    this.#options.onFinish(finished);
+  }
+
+  #giveUp(unit: Unit, reason: string): void {
+    const { onStart, onFinish, levelOf } = this.#options;
+    onStart(unit);
+    const absent = unit.one.needs.filter((need) => this.first?.capabilities.has(need) === false);
+    onFinish(absent.length > 0 ? lacking(unit, "server", absent, levelOf) : givenUp(unit, reason, levelOf));
+  }
+
+  /** Makes the groups of a unit where the server was not told of them. @returns Why that cannot be; null when all is there. */
+  async #prepare({ one, users, groups }: Unit, server: RunningServer): Promise<string | null> {
+    if (server.knowsGroups) return null;
+    const how = "give it those of imwire-conformance accounts, and --accounts";
+    if (one.blocked.length > 0) return `the server was not told who is blocked: ${how}`;
+    for (const [name, { members, firstSeq }] of Object.entries(one.groups)) {
+      if (firstSeq !== undefined) return `the server was not told the numbers that groups begin with: ${how}`;
+      try {
+        await server.control({
+          control: "createGroup",
+          group: groups.get(name)!,
+          members: members.map((member) => users.get(member)!),
+        });
+      } catch (error) {
+        if (!(error instanceof Unsupported)) throw error;
+        return `the server was not told the groups: ${how}, or a --control program that makes them`;
+      }
+    }
+    return null;
   }
 
   async #play(unit: Unit, server: RunningServer): Promise<Finished> {
@@ -155,9 +216,10 @@ export class ServerRun {
     const recorder = new Recorder(() => clock.now() - begun);
     const nothing = { history: recorder.events, devices: new Map<string, never>() };
     const absent = unit.one.needs.filter((need) => !server.capabilities.has(need));
-    if (absent.length > 0) {
-      const played = notApplicable(unit, `the server does not offer ${absent.join(", ")}`, levelOf);
-      return { unit, played, ...nothing, durationMs: 0 };
+    if (absent.length > 0) return lacking(unit, "server", absent, levelOf);
+    const unprepared = await this.#prepare(unit, server);
+    if (unprepared !== null) {
+      return { unit, played: notApplicable(unit, unprepared, levelOf), ...nothing, durationMs: 0 };
     }
     const scope = new Scope({ users: unit.users, groups: unit.groups }, unit.random, () => clock.wall());
     const play = new ServerPlay(
@@ -172,6 +234,7 @@ export class ServerRun {
         levelOf,
       },
       server,
+      (await this.#probed)?.takesAnyToken ?? false,
     );
     const quiet = server.onProcess((event) => {
       if (concerns(unit, event)) recorder.note(event);
@@ -181,7 +244,7 @@ export class ServerRun {
       const played = await play.run();
       return {
         unit,
-        played,
+        played: isLimited(unit, server, recorder.events) ? untold(played) : played,
         history: recorder.events,
         durationMs: clock.now() - begun,
         devices: new Map([...play.devices].map(([name, { user, device }]) => [name, { user, device }])),
@@ -191,6 +254,80 @@ export class ServerRun {
     }
   }
 }
+
+/**
+ * Whether a server that cannot be told how many sends it is to take refused one for its rate, as it may, in a case that
+ * is about something else.
+ */
+const isLimited = ({ one }: Unit, { capabilities }: RunningServer, history: readonly HistoryEvent[]): boolean =>
+  !capabilities.has("server.small-limits") &&
+  !JSON.stringify(one.steps).includes("RATE_LIMITED") &&
+  history.some(
+    (event) =>
+      event.kind === "frame" &&
+      event.from === "server" &&
+      "frame" in event.reading &&
+      JSON.stringify(event.reading.frame).includes('"ERROR_CODE_RATE_LIMITED"'),
+  );
+
+const untold = (played: Played): Played => {
+  if (played.word !== "fail") return played;
+  return {
+    word: "inconclusive",
+    reason: "the server limited how fast the suite sends (RATE_LIMITED), as it may: judge it with a higher limit",
+    checks: played.checks.map((check) =>
+      check.word === "fail" || check.word === "not-exercised" ? { ...check, word: "inconclusive" } : check,
+    ),
+  };
+};
+
+/** A unit that needs what is not offered. */
+export const lacking = (
+  unit: Unit,
+  who: string,
+  absent: readonly string[],
+  levelOf: (clauses: readonly string[]) => Level,
+): Finished => {
+  const played = notApplicable(unit, `the ${who} does not offer ${[...new Set(absent)].toSorted().join(", ")}`, levelOf);
+  return { unit, played, history: [], durationMs: 0, devices: new Map() };
+};
+
+/** How many units in a row may fail without a sign of life, until the others are not waited for any more. */
+const SIGNLESS_MAX = 12;
+
+/** Looks whether what is judged lives at all: what is dead is to fail every case, and not to be waited for in each. */
+export class Vigil {
+  /** Why the other units are not played; null while they are. */
+  reason: string | null = null;
+  #signless = 0;
+
+  /** @param lack What was missed, as the beginning of a sentence. */
+  constructor(
+    readonly lack: string,
+    readonly isSign: (finished: Finished) => boolean,
+  ) {}
+
+  saw(finished: Finished): void {
+    if (this.isSign(finished)) this.#signless = 0;
+    else if (finished.played.word === "fail") this.#signless++;
+    if (this.#signless >= SIGNLESS_MAX) this.reason = `not played: ${this.lack} in ${SIGNLESS_MAX} cases in a row`;
+  }
+}
+
+/** Whether a server let anybody in. */
+export const isWelcomed = ({ history }: Finished): boolean =>
+  history.some((event) => event.kind === "frame" && "frame" in event.reading && "welcome" in event.reading.frame);
+
+/** A unit that was not played, because of what is judged: nothing of it was shown, which counts as not held. */
+export const givenUp = (unit: Unit, reason: string, levelOf: (clauses: readonly string[]) => Level): Finished => {
+  const { checks } = notApplicable(unit, reason, levelOf);
+  const played: Played = {
+    word: "not-exercised",
+    reason,
+    checks: checks.map((check) => ({ ...check, word: "not-exercised" })),
+  };
+  return { unit, played, history: [], durationMs: 0, devices: new Map() };
+};
 
 export const notApplicable = (
   { one }: Unit,

@@ -32,8 +32,11 @@ export const specFolder = (): URL => {
 
 const read = (url: URL): string => readFileSync(url, "utf8");
 
-/** @throws CasesInvalid when a case is not as it has to be. */
+let loaded: Suite | null = null;
+
+/** Read once for each process. @throws CasesInvalid when a case is not as it has to be. */
 export function loadSuite(): Suite {
+  if (loaded) return loaded;
   const clauses = loadClauses();
   const mutants = new Map(
     (parse(read(new URL("mutants.yaml", packageRoot))) as Mutant[]).map((mutant) => [mutant.id, mutant]),
@@ -44,5 +47,5 @@ export function loadSuite(): Suite {
   const known: Known = { clauses, mutants: new Set(mutants.keys()), invariants, capabilities };
   const cases = loadCases(fileURLToPath(new URL("cases", packageRoot)), known);
   const { version } = JSON.parse(read(new URL("package.json", packageRoot))) as { version: string };
-  return { version, clauses, cases, mutants, invariants, capabilities };
+  return (loaded = { version, clauses, cases, mutants, invariants, capabilities });
 }

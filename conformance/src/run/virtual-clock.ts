@@ -1,21 +1,36 @@
 /**
  * Time that passes only when nothing is left to do: for implementations that run in the suite's own process and take
  * their time from here. Whatever an event sets off is done before the next one, in the order of their times.
+ *
+ * Done are promises that are ready, and what hangs on them. What waits for the world (a timer, `setImmediate`, a file, a
+ * socket) is not waited for: time passes meanwhile. An implementation that needs it is judged without this clock.
  */
 import type { Clock } from "./clock.js";
 
 interface Event {
   readonly at: number;
   readonly order: number;
+  /** Null once it has been called or taken back. */
   call: (() => void) | null;
 }
+
+/** So many events at one moment are a loop that never ends: each further one takes a millisecond. */
+const EVENTS_AT_ONCE_MAX = 100_000;
+
+/** Events that were taken back are dropped when there are so many, and they are the most. */
+const IDLE_EVENTS_MAX = 256;
+
+const isBefore = (a: Event, b: Event): boolean => a.at < b.at || (a.at === b.at && a.order < b.order);
 
 export class VirtualClock implements Clock {
   #now = 0;
   #order = 0;
-  /** In the order of their times: a heap of the next one at the front. */
-  readonly #events: Event[] = [];
+  /** A heap: the next one is at the front. */
+  #events: Event[] = [];
+  #idle = 0;
+  #atOnce = 0;
   #isTurning = false;
+  readonly #watchers = new Set<(error: unknown) => void>();
 
   /** @param startMs What the wall clock shows at the beginning, milliseconds since 1970. */
   constructor(readonly startMs = 1_800_000_000_000) {}
@@ -29,10 +44,30 @@ export class VirtualClock implements Clock {
   }
 
   after(ms: number, call: () => void): () => void {
-    const event: Event = { at: this.#now + Math.max(0, ms), order: this.#order++, call };
+    if (Number.isNaN(ms)) throw new RangeError("a time to wait is a number of milliseconds, and not NaN");
+    if (ms === Infinity) return () => {};
+    const least = this.#atOnce < EVENTS_AT_ONCE_MAX ? 0 : 1;
+    const event: Event = { at: this.#now + Math.max(least, ms), order: this.#order++, call };
     this.#push(event);
     this.#turn();
-    return () => (event.call = null);
+    return () => {
+      if (event.call === null) return;
+      event.call = null;
+      if (++this.#idle > IDLE_EVENTS_MAX && this.#idle * 2 > this.#events.length) this.#sweep();
+    };
+  }
+
+  /** Hears of what events throw, in place of the process, until the returned function is called. */
+  watch(watcher: (error: unknown) => void): () => void {
+    this.#watchers.add(watcher);
+    return () => this.#watchers.delete(watcher);
+  }
+
+  /** Forgets all that is still to come: nothing happens any more, until there are new events. */
+  clear(): void {
+    for (const event of this.#events) event.call = null;
+    this.#events = [];
+    this.#idle = 0;
   }
 
   #turn(): void {
@@ -41,20 +76,42 @@ export class VirtualClock implements Clock {
     // A turn of the real loop lets every promise that is ready go first.
     setImmediate(() => {
       this.#isTurning = false;
-      const event = this.#pop();
-      if (!event) return;
-      if (event.call) {
-        this.#now = Math.max(this.#now, event.at);
-        const { call } = event;
-        event.call = null;
-        call();
+      try {
+        this.#next();
+      } finally {
+        if (this.#events.length > 0) this.#turn();
       }
-      if (this.#events.length > 0) this.#turn();
     });
   }
 
-  #isBefore(a: Event, b: Event): boolean {
-    return a.at < b.at || (a.at === b.at && a.order < b.order);
+  #next(): void {
+    for (let event = this.#pop(); event; event = this.#pop()) {
+      const { at, call } = event;
+      if (call === null) {
+        this.#idle--;
+        continue;
+      }
+      event.call = null;
+      if (at > this.#now) {
+        this.#now = at;
+        this.#atOnce = 0;
+      }
+      this.#atOnce++;
+      try {
+        call();
+      } catch (error) {
+        if (this.#watchers.size === 0) throw error;
+        for (const watcher of this.#watchers) watcher(error);
+      }
+      return;
+    }
+  }
+
+  /** Drops what was taken back. */
+  #sweep(): void {
+    // What is in order is a heap.
+    this.#events = this.#events.filter(({ call }) => call !== null).sort((a, b) => (isBefore(a, b) ? -1 : 1));
+    this.#idle = 0;
   }
 
   #push(event: Event): void {
@@ -62,7 +119,7 @@ export class VirtualClock implements Clock {
     let at = heap.push(event) - 1;
     while (at > 0) {
       const parent = (at - 1) >> 1;
-      if (!this.#isBefore(event, heap[parent]!)) break;
+      if (!isBefore(event, heap[parent]!)) break;
       heap[at] = heap[parent]!;
       at = parent;
     }
@@ -78,8 +135,8 @@ export class VirtualClock implements Clock {
     for (;;) {
       let child = 2 * at + 1;
       if (child >= heap.length) break;
-      if (child + 1 < heap.length && this.#isBefore(heap[child + 1]!, heap[child]!)) child++;
-      if (!this.#isBefore(heap[child]!, last)) break;
+      if (child + 1 < heap.length && isBefore(heap[child + 1]!, heap[child]!)) child++;
+      if (!isBefore(heap[child]!, last)) break;
       heap[at] = heap[child]!;
       at = child;
     }

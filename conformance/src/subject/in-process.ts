@@ -1,68 +1,148 @@
 /** Implementations in TypeScript that run in the suite's own process: no sockets, and time that the suite may turn. */
 import type { Json } from "../codec/json.js";
 import type { Observed } from "../history/history.js";
-import type { Clock } from "../run/clock.js";
+import { type Clock, worldClock } from "../run/clock.js";
+import { VirtualClock } from "../run/virtual-clock.js";
 import type { Handlers, Split, Take, Wire } from "../wire/connection.js";
-import { type LocalEnd, localConnection } from "../wire/local.js";
-import type {
-  Accounts,
-  ClientUnderTest,
-  ControlAct,
-  RunningClient,
-  RunningServer,
-  ServerSettings,
-  ServerUnderTest,
+import { type LocalConnection, type LocalEnd, localConnection } from "../wire/local.js";
+import {
+  type Accounts,
+  type ClientUnderTest,
+  type ControlAct,
+  type RunningClient,
+  type RunningServer,
+  type ServerSettings,
+  type ServerUnderTest,
+  Unsupported,
+  WouldNotStart,
 } from "./subject.js";
-import { Unsupported } from "./subject.js";
 
 /** A server as its author hands it to `judge`. */
 export interface InProcessServer {
   readonly name: string;
   readonly version: string;
-  /** As in spec/README.md; `server.kill` where `kill` and `restart` are there. */
+  /** What it offers, by the names of spec/README.md; `server.kill` where `kill` and `restart` are there. */
   readonly capabilities: readonly string[];
   /** Makes a server on empty data that knows these accounts. */
-  start(accounts: Accounts, settings: ServerSettings): Promise<InProcessServerRun>;
+  start(accounts: Accounts, settings: ServerSettings): Promise<InProcessServerRun> | InProcessServerRun;
 }
 
+/** A server that runs. What one of its functions throws is its end: the case fails, and the next gets another server. */
 export interface InProcessServerRun {
   /** A device has connected. */
   accept(end: LocalEnd): void;
   /** Default: the token of the accounts. */
   tokenOf?(user: string): string;
-  /** Ends as by SIGKILL: what was not durable is gone. */
+  /** Ends as by SIGKILL: what was not durable is gone. It hears nothing of its connections any more. */
   kill?(): Promise<void> | void;
-  restart?(settings?: ServerSettings): Promise<void> | void;
+  /** Comes back on the same data, with these settings, behind `kill` or `stop`. */
+  restart?(settings: ServerSettings): Promise<void> | void;
   /** Ends in good order. */
   stop?(): Promise<void> | void;
-  /** Throws `Unsupported` for what it cannot do. */
+  /** Something that is done from behind, as in PEERS.md. Throws `Unsupported` for what it cannot do. */
   control?(act: ControlAct): Promise<Json> | Json;
+  /** The last call: it is not needed any more. */
   dispose?(): Promise<void> | void;
 }
 
 type ProcessEvent = Extract<Observed, { kind: "process" }>;
 
-class Listeners {
-  readonly #listeners = new Set<(event: ProcessEvent) => void>();
+/** How long an answer of an implementation is waited for, milliseconds: of a command, and of a start or an end. */
+const ANSWER_MS = 10_000;
 
-  add(listener: (event: ProcessEvent) => void): () => void {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
+/** What an implementation does, waited for as long as it is worth it. It may answer at once. */
+async function within<T>(clock: Clock, what: string, act: () => Promise<T> | T): Promise<T> {
+  const answer = act();
+  if (typeof (answer as Partial<Promise<T>> | undefined)?.then !== "function") return answer;
+  let cancel = () => {};
+  const late = new Promise<never>((_, reject) => {
+    cancel = clock.after(ANSWER_MS, () => reject(new Error(`there was no answer to ${what} within ${ANSWER_MS} ms`)));
+  });
+  try {
+    return await Promise.race([answer, late]);
+  } finally {
+    cancel();
+  }
+}
+
+const sentenceOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+/** What is the same for both: who hears of it, its connections, and its end. */
+class Local {
+  /** Why it is judged no more; null while it is sound. */
+  died: string | null = null;
+  readonly #events = new Set<(event: ProcessEvent) => void>();
+  readonly #connections = new Set<LocalConnection>();
+  readonly #unwatch: () => void;
+
+  constructor(
+    readonly who: "server" | "client",
+    readonly clock: Clock,
+  ) {
+    this.#unwatch =
+      clock instanceof VirtualClock ? clock.watch((error) => this.broke("what it put on the clock", error)) : () => {};
   }
 
-  tell(who: string, what: ProcessEvent["what"], detail = ""): void {
-    for (const listener of this.#listeners) listener({ kind: "process", who, what, detail });
+  onProcess(listener: (event: ProcessEvent) => void): () => void {
+    this.#events.add(listener);
+    return () => this.#events.delete(listener);
+  }
+
+  tell(what: ProcessEvent["what"], detail = ""): void {
+    for (const listener of this.#events) listener({ kind: "process", who: this.who, what, detail });
+  }
+
+  connect(split: Split, handlers: Handlers): LocalConnection {
+    const closed = (detail: string) => {
+      this.#connections.delete(connection);
+      handlers.closed(detail);
+    };
+    const connection = localConnection(this.clock, split, { ...handlers, closed }, (error) =>
+      this.broke("what a connection told it", error),
+    );
+    this.#connections.add(connection);
+    return connection;
+  }
+
+  /** The process is gone, and its connections with it. */
+  hangUp(detail: string): void {
+    for (const connection of this.#connections) connection.abandon(detail);
+    this.#connections.clear();
+  }
+
+  /** It threw something: as good as a process that crashed. */
+  broke(where: string, error: unknown): void {
+    if (this.died !== null) return;
+    this.died = `The ${this.who} threw in ${where}: ${sentenceOf(error)}`;
+    this.hangUp(`the ${this.who} has crashed`);
+    this.tell("died", error instanceof Error ? (error.stack ?? this.died) : this.died);
+  }
+
+  /** @throws Error with a sentence; what it says of itself by `Unsupported` is no fault. */
+  async ask<T>(clock: Clock, what: string, act: () => Promise<T> | T): Promise<T> {
+    try {
+      return await within(clock, what, act);
+    } catch (error) {
+      if (error instanceof Unsupported) throw error;
+      this.broke(what, error);
+      throw new Error(this.died!, { cause: error });
+    }
+  }
+
+  end(): void {
+    this.#unwatch();
+    this.hangUp("it is over");
+    this.#events.clear();
   }
 }
 
 class LocalServer implements RunningServer {
   readonly urls = {};
-  readonly died = null;
+  readonly knowsGroups = true;
   readonly #run: InProcessServerRun;
+  readonly #local: Local;
   readonly #tokens: ReadonlyMap<string, string>;
-  readonly #clock: Clock;
-  readonly #listeners = new Listeners();
-  readonly #wires = new Set<Wire>();
+  #settings: ServerSettings;
   #isUp = true;
 
   constructor(
@@ -70,19 +150,28 @@ class LocalServer implements RunningServer {
     readonly version: string,
     readonly capabilities: ReadonlySet<string>,
     run: InProcessServerRun,
+    local: Local,
     accounts: Accounts,
-    clock: Clock,
+    settings: ServerSettings,
   ) {
     this.#run = run;
+    this.#local = local;
     this.#tokens = new Map(accounts.users.map(({ id, token }) => [id, token]));
-    this.#clock = clock;
+    this.#settings = settings;
+  }
+
+  get died(): string | null {
+    return this.#local.died;
   }
 
   connect(split: Split, handlers: Handlers): Wire | null {
-    if (!this.#isUp) return null;
-    const { wire, end } = localConnection(this.#clock, split, handlers);
-    this.#wires.add(wire);
-    this.#run.accept(end);
+    if (!this.#isUp || this.died !== null) return null;
+    const { wire, end } = this.#local.connect(split, handlers);
+    try {
+      this.#run.accept(end);
+    } catch (error) {
+      this.#local.broke("accept", error);
+    }
     return wire;
   }
 
@@ -93,31 +182,40 @@ class LocalServer implements RunningServer {
   }
 
   onProcess(listener: (event: ProcessEvent) => void): () => void {
-    return this.#listeners.add(listener);
+    return this.#local.onProcess(listener);
   }
 
   async kill(): Promise<void> {
-    if (!this.#run.kill) throw new Unsupported("the server cannot be killed");
+    const { kill } = this.#run;
+    if (!kill) throw new Unsupported("the server cannot be killed");
+    if (!this.#isUp) return;
     this.#isUp = false;
-    await this.#run.kill();
-    for (const wire of this.#wires) wire.reset();
-    this.#wires.clear();
-    this.#listeners.tell("server", "killed");
+    this.#local.tell("killed");
+    this.#local.hangUp("the server was killed");
+    await this.#local.ask(worldClock, "kill", () => kill.call(this.#run));
   }
 
   async stop(): Promise<void> {
-    if (!this.#run.stop) throw new Unsupported("the server cannot be stopped");
-    await this.#run.stop();
+    const { stop } = this.#run;
+    if (!stop) throw new Unsupported("the server cannot be stopped");
+    if (!this.#isUp) return;
+    this.#local.tell("stopped");
+    // It takes its leave, for which time has to pass.
+    await this.#local.ask(this.#local.clock, "stop", () => stop.call(this.#run));
     this.#isUp = false;
-    this.#listeners.tell("server", "stopped");
+    this.#local.hangUp("the server was stopped");
   }
 
   async restart(settings?: ServerSettings): Promise<void> {
-    if (!this.#run.restart) throw new Unsupported("the server cannot be started again");
-    if (this.#isUp) await this.kill();
-    await this.#run.restart(settings);
+    const { restart } = this.#run;
+    if (!restart) throw new Unsupported("the server cannot be started again");
+    if (this.#isUp) await (this.#run.stop ? this.stop() : this.kill());
+    // An epoch begins once.
+    const { newEpoch: _, ...kept } = this.#settings;
+    this.#settings = settings ?? kept;
+    await this.#local.ask(worldClock, "restart", () => restart.call(this.#run, this.#settings));
     this.#isUp = true;
-    this.#listeners.tell("server", "started");
+    this.#local.tell("started");
   }
 
   pause(): void {
@@ -129,26 +227,35 @@ class LocalServer implements RunningServer {
   }
 
   async control(act: ControlAct): Promise<Json> {
-    if (!this.#run.control) throw new Unsupported(`the server takes no control acts (${act.control})`);
-    const answer = await this.#run.control(act);
-    this.#listeners.tell("server", "control", JSON.stringify(act));
-    return answer;
+    const { control } = this.#run;
+    if (!control) throw new Unsupported(`the server takes no control acts (${act.control})`);
+    this.#local.tell("control", JSON.stringify(act));
+    return this.#local.ask(this.#local.clock, `control (${act.control})`, () => control.call(this.#run, act));
   }
 
   async dispose(): Promise<void> {
-    for (const wire of this.#wires) wire.reset();
-    await this.#run.dispose?.();
+    this.#isUp = false;
+    this.#local.end();
+    // What it does at its end is nobody's verdict.
+    await within(worldClock, "dispose", () => this.#run.dispose?.()).catch(() => {});
   }
 }
 
 export function serverInProcess(server: InProcessServer, clock: Clock): ServerUnderTest {
+  const { name, version } = server;
   const capabilities = new Set([...server.capabilities, "transport.tcp"]);
   return {
     way: "in-process",
     capabilities,
     async start(accounts, settings) {
-      const run = await server.start(accounts, settings);
-      return new LocalServer(server.name, server.version, capabilities, run, accounts, clock);
+      const local = new Local("server", clock);
+      try {
+        const run = await within(worldClock, "start", () => server.start(accounts, settings));
+        return new LocalServer(name, version, capabilities, run, local, accounts, settings);
+      } catch (error) {
+        local.end();
+        throw new WouldNotStart(`The server ${name} did not start: ${sentenceOf(error)}`, { cause: error });
+      }
     },
   };
 }
@@ -157,9 +264,11 @@ export function serverInProcess(server: InProcessServer, clock: Clock): ServerUn
 export interface InProcessClient {
   readonly name: string;
   readonly version: string;
+  /** What it offers, by the names of spec/README.md; `client.kill` where `kill` is there. */
   readonly capabilities: readonly string[];
   /**
-   * One application with its client.
+   * One application with its client. The command `start` names the `data` that the client keeps: no folder here, but a
+   * name; the same again for a client that comes back, and another for the next.
    *
    * @param dial Opens a connection to the suite's server; null while it takes none.
    * @param tell Tells an event of PEERS.md.
@@ -168,30 +277,39 @@ export interface InProcessClient {
 }
 
 export interface InProcessClientRun {
-  /** A command of PEERS.md. Throws `Unsupported` for what it cannot do. */
+  /**
+   * A command of PEERS.md, and its answer without `id` and `ok`. Throws `Unsupported` for what it cannot do, and an
+   * Error with a sentence for what went wrong.
+   */
   call(command: string, more: Json): Promise<Json> | Json;
-  /** Ends as by SIGKILL; `launch` and `start` on the same `data` follow. */
+  /** Ends as by SIGKILL; `launch` and `start` on the same `data` follow. It hears nothing of its connections any more. */
   kill?(): void;
 }
 
 class LocalClient implements RunningClient {
-  readonly died = null;
   /** What runs in the suite's process writes where the suite writes. */
   readonly log = "";
   readonly capabilities: ReadonlySet<string>;
   readonly #client: InProcessClient;
-  readonly #clock: Clock;
+  readonly #local: Local;
   readonly #events = new Set<(event: Json) => void>();
-  readonly #listeners = new Listeners();
+  readonly #homeOf: () => string;
   #take: Take | null = null;
   #run: InProcessClientRun;
   #life = 0;
 
-  constructor(client: InProcessClient, clock: Clock) {
+  /** @param homeOf Draws a name for the data of a client. */
+  constructor(client: InProcessClient, clock: Clock, homeOf: () => string) {
     this.#client = client;
-    this.#clock = clock;
+    this.#local = new Local("client", clock);
+    this.#homeOf = homeOf;
     this.capabilities = new Set([...client.capabilities, "transport.tcp"]);
-    this.#run = this.#launch();
+    try {
+      this.#run = this.#launch();
+    } catch (error) {
+      this.#local.end();
+      throw new WouldNotStart(`The client ${client.name} did not start: ${sentenceOf(error)}`, { cause: error });
+    }
   }
 
   get name(): string {
@@ -202,14 +320,22 @@ class LocalClient implements RunningClient {
     return this.#client.version;
   }
 
+  get died(): string | null {
+    return this.#local.died;
+  }
+
   #launch(): InProcessClientRun {
     const life = ++this.#life;
     return this.#client.launch(
-      () => this.#dial(),
+      () => (life === this.#life && this.died === null ? this.#dial() : null),
       (event) => {
         if (life === this.#life) for (const listener of this.#events) listener(event);
       },
     );
+  }
+
+  home(): string {
+    return this.#homeOf();
   }
 
   /** The suite's server takes connections from now on, until the returned function is called. */
@@ -222,7 +348,7 @@ class LocalClient implements RunningClient {
     let made: LocalEnd | null = null;
     this.#take?.(
       (split, handlers) => {
-        const { wire, end } = localConnection(this.#clock, split, handlers);
+        const { wire, end } = this.#local.connect(split, handlers);
         made = end;
         return wire;
       },
@@ -232,7 +358,7 @@ class LocalClient implements RunningClient {
   }
 
   onProcess(listener: (event: ProcessEvent) => void): () => void {
-    return this.#listeners.add(listener);
+    return this.#local.onProcess(listener);
   }
 
   onEvent(listener: (event: Json) => void): () => void {
@@ -240,27 +366,31 @@ class LocalClient implements RunningClient {
     return () => this.#events.delete(listener);
   }
 
-  async call(command: string, more: Json = {}): Promise<Json> {
-    return this.#run.call(command, more);
+  call(command: string, more: Json = {}): Promise<Json> {
+    return within(this.#local.clock, command, () => this.#run.call(command, more));
   }
 
   async kill(): Promise<void> {
     if (!this.#run.kill) throw new Unsupported("the client cannot be killed");
-    this.#run.kill();
     this.#life++;
-    this.#listeners.tell("client", "killed");
+    this.#local.tell("killed");
+    this.#local.hangUp("the client was killed");
+    await this.#local.ask(worldClock, "kill", () => this.#run.kill!());
   }
 
   async restart(): Promise<void> {
-    this.#run = this.#launch();
-    this.#listeners.tell("client", "started");
+    this.#run = await this.#local.ask(worldClock, "launch", () => this.#launch());
+    this.#local.tell("started");
   }
 
   async dispose(): Promise<void> {
-    this.#run.kill?.();
+    this.#life++;
+    this.#local.end();
+    await within(worldClock, "kill", () => this.#run.kill?.()).catch(() => {});
   }
 }
 
 export function clientInProcess(client: InProcessClient, clock: Clock): ClientUnderTest {
-  return { way: "in-process", launch: async () => new LocalClient(client, clock) };
+  let homes = 0;
+  return { way: "in-process", launch: async () => new LocalClient(client, clock, () => `data-${++homes}`) };
 }

@@ -9,6 +9,7 @@ import { type Ready, ServerLines } from "./server-lines.js";
 import {
   type Accounts,
   type ControlAct,
+  NotUsable,
   type RunningServer,
   type ServerSettings,
   type ServerUnderTest,
@@ -83,12 +84,12 @@ function checkCommand({ command, tokenTemplate, named }: Terms): void {
   for (const [whole, name] of command.matchAll(/\{([\w-]+)\}/g)) {
     const meant = PLACEHOLDERS.find((each) => plain(each) === plain(name!));
     if (meant !== undefined && meant !== name) {
-      throw new WouldNotStart(`The command names ${whole}, which the suite does not know: write {${meant}}.`);
+      throw new NotUsable(`The command names ${whole}, which the suite does not know: write {${meant}}.`);
     }
   }
   if (tokenTemplate !== undefined) checkTemplate(tokenTemplate);
   if (named.size === 0) {
-    throw new WouldNotStart(
+    throw new NotUsable(
       "The command has no placeholder, so that the suite cannot tell the server its port: write {port} where the port belongs.",
     );
   }
@@ -100,6 +101,7 @@ class CommandServer implements RunningServer {
   urls: RunningServer["urls"] = {};
   capabilities: ReadonlySet<string>;
   died: string | null = null;
+  readonly knowsGroups = true;
   readonly #terms: Terms;
   readonly #ports: { readonly port: number; readonly tcpPort: number };
   readonly #accounts: Accounts;

@@ -6,6 +6,7 @@ import { ServerLines } from "./server-lines.js";
 import {
   type Accounts,
   type ControlAct,
+  NotUsable,
   type RunningServer,
   type ServerUnderTest,
   Unsupported,
@@ -30,22 +31,18 @@ const CONTROL_READY_MS = 10_000;
 const STOP_MS = 2000;
 
 export function serverByUrl(options: ServerByUrlOptions): ServerUnderTest {
-  const urls = urlsOf(options.urls);
+  const urls = givenUrls(options.urls);
   const offered = new Set(options.capabilities ?? []);
   if (urls.websocket !== undefined) offered.add("transport.websocket");
   if (urls.tcp !== undefined) offered.add("transport.tcp");
   return {
     way: "url",
     capabilities: offered,
+    hasAccounts: options.accountsFile !== undefined,
     async start(accounts) {
       if (options.tokenTemplate !== undefined) checkTemplate(options.tokenTemplate);
-      if (options.urls.length === 0)
-        throw new WouldNotStart("No URL was given: say where the server takes connections.");
-      const tokens = new Map(
-        (options.accountsFile === undefined ? accounts : readAccounts(options.accountsFile)).users.map(
-          ({ id, token }: Accounts["users"][number]) => [id, token],
-        ),
-      );
+      if (options.urls.length === 0) throw new NotUsable("No URL was given: say where the server takes connections.");
+      const tokens = tokensOf(options, accounts);
       for (const url of options.urls) {
         if (await listens(hostOf(url), portOf(url), CONNECT_MS)) continue;
         throw new WouldNotStart(
@@ -59,14 +56,46 @@ export function serverByUrl(options: ServerByUrlOptions): ServerUnderTest {
   };
 }
 
+function givenUrls(urls: readonly string[]): RunningServer["urls"] {
+  try {
+    return urlsOf(urls);
+  } catch (error) {
+    throw new NotUsable((error as Error).message);
+  }
+}
+
+/** The token of each user; without one where a template makes them. Throws NotUsable for a file that lacks somebody. */
+function tokensOf(
+  { accountsFile, tokenTemplate }: ServerByUrlOptions,
+  accounts: Accounts,
+): ReadonlyMap<string, string | undefined> {
+  if (accountsFile === undefined) return new Map(accounts.users.map(({ id, token }) => [id, token]));
+  const tokens = new Map(readAccounts(accountsFile).users.map(({ id, token }) => [id, token]));
+  const absent = accounts.users.filter(({ id }) => !tokens.has(id));
+  if (absent.length > 0) {
+    const more = absent.length === 1 ? "" : ` and ${absent.length - 1} more`;
+    throw new NotUsable(
+      `The accounts file ${accountsFile} has no user "${absent[0]!.id}"${more} of this run: make it with imwire-conformance accounts, with the same --seed, --profile and filters.`,
+    );
+  }
+  const mute = accounts.users.find(({ id }) => tokens.get(id) === undefined);
+  if (mute !== undefined && tokenTemplate === undefined) {
+    throw new NotUsable(
+      `The accounts file ${accountsFile} has no token of the user "${mute.id}": add it, or give --token-template.`,
+    );
+  }
+  return tokens;
+}
+
 class UrlServer implements RunningServer {
   readonly name: string;
   readonly version = "";
   readonly urls: RunningServer["urls"];
   capabilities: ReadonlySet<string>;
   readonly died = null;
+  readonly knowsGroups: boolean;
   readonly #options: ServerByUrlOptions;
-  readonly #tokens: ReadonlyMap<string, string>;
+  readonly #tokens: ReadonlyMap<string, string | undefined>;
   readonly #listeners = new Set<Parameters<RunningServer["onProcess"]>[0]>();
   #control: { readonly program: Program; readonly lines: ServerLines } | null = null;
 
@@ -74,8 +103,9 @@ class UrlServer implements RunningServer {
     options: ServerByUrlOptions,
     urls: RunningServer["urls"],
     capabilities: ReadonlySet<string>,
-    tokens: ReadonlyMap<string, string>,
+    tokens: ReadonlyMap<string, string | undefined>,
   ) {
+    this.knowsGroups = options.accountsFile !== undefined;
     this.#options = options;
     this.#tokens = tokens;
     this.name = options.urls[0]!;
@@ -108,15 +138,11 @@ class UrlServer implements RunningServer {
   }
 
   tokenOf(user: string): string {
-    const { accountsFile, tokenTemplate } = this.#options;
+    const { tokenTemplate } = this.#options;
     if (tokenTemplate !== undefined) return templated(tokenTemplate, user);
     const token = this.#tokens.get(user);
     if (token !== undefined) return token;
-    throw new Error(
-      accountsFile === undefined
-        ? `No token of the user "${user}" is known: give an accounts file, or a token template such as dev:{user}.`
-        : `The accounts file ${accountsFile} has no user "${user}": add {"id": ${JSON.stringify(user)}, "token": "…"} to its users.`,
-    );
+    throw new Error(`The accounts of this run name no user "${user}".`);
   }
 
   onProcess(listener: Parameters<RunningServer["onProcess"]>[0]): () => void {

@@ -67,6 +67,8 @@ export interface RunningServer {
   readonly capabilities: ReadonlySet<string>;
   /** A token that the server takes for this user. */
   tokenOf(user: string): string;
+  /** Whether it was told of the groups and blocked pairs of the run. */
+  readonly knowsGroups: boolean;
   /** A sentence once it has ended without being asked to, with the end of what it wrote to stderr; null while it runs. */
   readonly died: string | null;
   /** Hears of every start, kill and death. */
@@ -90,6 +92,8 @@ export interface ServerUnderTest {
   readonly way: "url" | "command" | "in-process";
   /** Capabilities that are known before the first start. */
   readonly capabilities: ReadonlySet<string>;
+  /** True where the names of a run were written down before it, so that they have to be drawn again as they were. */
+  readonly hasAccounts?: boolean;
   /** Starts a server on empty data. By URL there is one that runs already. Throws `WouldNotStart`. */
   start(accounts: Accounts, settings: ServerSettings): Promise<RunningServer>;
 }
@@ -103,6 +107,8 @@ export interface RunningClient {
   onProcess(listener: (event: Extract<Observed, { kind: "process" }>) => void): () => void;
   /** The last of what its process has written to stderr. */
   readonly log: string;
+  /** Where the client runs in this process: a name for its data in place of a folder, another one each time. */
+  home?(): string;
   /** Where the client runs in this process: the suite's server takes its connections until the returned function is called. */
   listen?(take: Take): () => void;
   /** Every event of the adapter, in order. */
@@ -124,6 +130,11 @@ export interface ClientUnderTest {
 /** The implementation, or its adapter, would not start or does not speak: exit code 4. */
 export class WouldNotStart extends Error {
   override name = "WouldNotStart";
+}
+
+/** What the caller says of the implementation cannot be right, so that nothing was started: exit code 2. */
+export class NotUsable extends WouldNotStart {
+  override name = "NotUsable";
 }
 
 /** The implementation says that it cannot do this. */

@@ -1,12 +1,12 @@
 /** What a user of the suite tells it of a server: its URLs, its tokens, its accounts. */
 import { readFileSync } from "node:fs";
 import { flaw } from "./dialogue.js";
-import { type Accounts, type RunningServer, WouldNotStart } from "./subject.js";
+import { NotUsable, type RunningServer, WouldNotStart } from "./subject.js";
 
-/** Throws WouldNotStart for a template that makes one user of all. */
+/** Throws NotUsable for a template that makes one user of all. */
 export function checkTemplate(template: string): void {
   if (template.includes("{user}")) return;
-  throw new WouldNotStart(
+  throw new NotUsable(
     `The token template ${JSON.stringify(template)} has no {user} in it, so that everybody would be the same user.`,
   );
 }
@@ -35,16 +35,20 @@ export function portOf(url: string): number {
 /** The host, as a socket takes it. */
 export const hostOf = (url: string): string => new URL(url).hostname.replaceAll(/^\[|\]$/g, "");
 
-/** Reads a file of accounts. Throws WouldNotStart with what is wrong with it. */
-export function readAccounts(path: string): Accounts {
+/** A user of a file: without a token where a template makes them. */
+export type ToldUser = { readonly id: string; readonly token?: string };
+
+/** Reads a file of accounts. Throws NotUsable with what is wrong with it. */
+export function readAccounts(path: string): { readonly users: readonly ToldUser[] } {
   let value: unknown;
   try {
     value = JSON.parse(readFileSync(path, "utf8"));
   } catch (error) {
-    throw new WouldNotStart(`The accounts file ${path} cannot be read: ${(error as Error).message}.`);
+    throw new NotUsable(
+      `The accounts file ${path} cannot be read: ${(error as Error).message}. imwire-conformance accounts makes one.`,
+    );
   }
   const wrong = flaw("accounts", "", value);
-  if (wrong !== null)
-    throw new WouldNotStart(`The accounts file ${path} is not as accounts.schema.json says: ${wrong}.`);
-  return { groups: [], blocked: [], ...(value as Pick<Accounts, "users">) };
+  if (wrong !== null) throw new NotUsable(`The accounts file ${path} is not as accounts.schema.json says: ${wrong}.`);
+  return value as { users: ToldUser[] };
 }

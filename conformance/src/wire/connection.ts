@@ -54,7 +54,8 @@ export interface Wire {
   resume(): void;
 }
 
-function pieces(bytes: Uint8Array): Uint8Array[] {
+/** One write in the split `bytewise`. */
+export function pieces(bytes: Uint8Array): Uint8Array[] {
   const result: Uint8Array[] = [];
   let at = 0;
   while (at < bytes.length) {

@@ -425,10 +425,18 @@ const STORIES: Stories = {
     ],
   },
   "failed-only-when-refused": {
-    sound: (s) => (s.session(1, "ann-1"), s.s(1, refused(1)), s.app("ann-1", appState(1, "failed"))),
+    sound(s) {
+      s.session(1, "ann-1");
+      s.c(1, sendReq(1));
+      s.s(1, refused(1));
+      s.app("ann-1", appState(1, "failed"));
+      // Never transmitted: too large for the session.
+      s.app("ann-1", appState(2, "failed"));
+    },
     breaks: [
       broken("SEND-14", (s) => {
         s.session(1, "ann-1");
+        s.c(1, sendReq(1));
         s.s(1, refused(1, later()));
         return [s.app("ann-1", appState(1, "failed"))];
       }),

@@ -6,7 +6,7 @@ import { freePort, listens } from "../../src/subject/ports.ts";
 import { emptyFolder, removeFolder } from "../../src/subject/process.ts";
 import { serverByCommand, type ServerByCommandOptions } from "../../src/subject/server-by-command.ts";
 import { serverByUrl } from "../../src/subject/server-by-url.ts";
-import { type Accounts, Unsupported, WouldNotStart } from "../../src/subject/subject.ts";
+import { NotUsable, type Accounts, Unsupported, WouldNotStart } from "../../src/subject/subject.ts";
 import { failure, fixture, kept, node } from "./world.ts";
 
 const SERVER = fixture("server.mjs");
@@ -231,22 +231,27 @@ describe("a server by URL", () => {
   });
 
   test("takes the tokens of its file, and it is said who is missing there", async () => {
-    const accountsFile = file({ users: [{ id: "ann", token: "a" }] });
-    const server = kept(await serverByUrl({ urls: [await listening()], accountsFile }).start(accounts, {}));
-    expect(server.tokenOf("ann")).toBe("a");
-    expect(() => server.tokenOf("ben")).toThrow(
-      `The accounts file ${accountsFile} has no user "ben": add {"id": "ben", "token": "…"} to its users.`,
-    );
+    const users = accounts.users.map(({ id }) => ({ id, token: `${id}'s` }));
+    const whole = file({ users });
+    const urls = [await listening()];
+    const server = kept(await serverByUrl({ urls, accountsFile: whole }).start(accounts, {}));
+    expect(server.tokenOf("ann")).toBe("ann's");
+    expect(server.knowsGroups).toBe(true);
+    const accountsFile = file({ users: users.slice(0, 1) });
+    const error = await failure(serverByUrl({ urls, accountsFile }).start(accounts, {}));
+    expect(error).toBeInstanceOf(NotUsable);
+    expect(error.message).toContain(`The accounts file ${accountsFile} has no user "ben"`);
   });
 
   test("says what is wrong with its file", async () => {
     const urls = [await listening()];
     for (const [value, sentence] of [
       ["{", "cannot be read"],
-      [{ users: [{ id: "ann" }] }, "it/users/0 must have required property 'token'"],
+      [{ users: [{ token: "ann" }] }, "it/users/0 must have required property 'id'"],
+      [{ users: accounts.users.map(({ id }) => ({ id })) }, `has no token of the user "ann"`],
     ] as const) {
       const error = await failure(serverByUrl({ urls, accountsFile: file(value) }).start(accounts, {}));
-      expect(error).toBeInstanceOf(WouldNotStart);
+      expect(error).toBeInstanceOf(NotUsable);
       expect(error.message).toContain(sentence);
     }
   });

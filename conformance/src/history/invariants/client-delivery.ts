@@ -188,6 +188,8 @@ const handedOnce = invariant(
 
 /** What a server has said of the sends of a device's user, by id. */
 interface Word {
+  /** A SendReq of it has crossed: from then on only the server knows its fate. */
+  isTransmitted: boolean;
   readonly refusals: { item: Item; code: string }[];
   readonly seqs: Map<string, Item>;
 }
@@ -201,10 +203,13 @@ function walkStates(
   const wordOf = (device: string, id: string): Word => {
     const key = keyOf(device, id);
     let word = words.get(key);
-    if (!word) words.set(key, (word = { refusals: [], seqs: new Map() }));
+    if (!word) words.set(key, (word = { refusals: [], seqs: new Map(), isTransmitted: false }));
     return word;
   };
   for (const step of view.steps) {
+    if (step.kind === "item" && !step.item.fromServer && step.item.kind === "sendReq") {
+      wordOf(step.item.link.device, textOf(step.item.body["clientMsgId"])).isTransmitted = true;
+    }
     if (step.kind === "item" && step.item.fromServer && step.item.sent) {
       const { item } = step;
       const { body, kind, link } = item;
@@ -235,7 +240,10 @@ function walkStates(
   }
 }
 
-/** A send that its application withdrew has ended without the server. */
+/**
+ * A send that its application withdrew has ended without the server, and what was never transmitted is in no conversation:
+ * a client that finds it too large for its session knows its fate.
+ */
 const failedOnlyWhenRefused = invariant(
   {
     id: "failed-only-when-refused",
@@ -246,7 +254,7 @@ const failedOnlyWhenRefused = invariant(
   (view, find) => {
     const app = appSendsOf(view);
     walkStates(view, (device, id, message, event, word) => {
-      if (message["state"] !== "failed" || app.touched(device, id)) return;
+      if (message["state"] !== "failed" || app.touched(device, id) || !word.isTransmitted) return;
       const text = () => `${device}: ${shortId(id)} is reported as failed, and nobody refused it for good`;
       find.expect(word.refusals.length > 0, "SEND-14", text, event);
     });
