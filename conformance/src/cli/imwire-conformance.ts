@@ -1,6 +1,6 @@
 /** The command `imwire-conformance`. */
 import { randomInt } from "node:crypto";
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { CasesInvalid, packageRoot } from "../case/load.js";
@@ -15,12 +15,13 @@ import { serverByCommand } from "../subject/server-by-command.js";
 import { serverByUrl } from "../subject/server-by-url.js";
 import { checkTemplate, templated } from "../subject/told.js";
 import { NotUsable, type ServerUnderTest, WouldNotStart } from "../subject/subject.js";
+import { runBoth } from "./both.js";
 import { EXIT, UsageError } from "./exit.js";
 import { explained } from "./explain.js";
 import { gapsOf, listed } from "./list.js";
 import { replayed } from "./replay.js";
-import { optionsOf, run, type RunFlags } from "./run.js";
-import { NothingToRun, planned, type Subjects } from "../run/run.js";
+import { run, type RunFlags } from "./run.js";
+import { NothingToRun, PATIENCE_MS, planned, type Subjects } from "../run/run.js";
 import { loadSuite } from "../run/suite.js";
 
 const PROGRAM = "imwire-conformance";
@@ -59,7 +60,7 @@ function playing(command: Command, kind: string): Command {
   return filtering(command)
     .option("--jobs <n>", "how many cases are played at a time", wholeNumber(1), 4)
     .option("--shuffle", "plays the cases in an order drawn from the seed", false)
-    .option("--patience <ms>", "how long a missing answer is waited for", wholeNumber(10), 5000)
+    .option("--patience <ms>", "how long a missing answer is waited for", wholeNumber(10), PATIENCE_MS)
     .option("--fail-fast", "ends at the first case that fails", false)
     .option("--report <folder>", "where the report goes", join("reports", kind))
     .option("--baseline <file>", "YAML: checks that are known to fail, each with its reason")
@@ -195,18 +196,7 @@ not start or refuses the suite's tokens, 70 a fault of the suite, 130 interrupte
       { kind: "client", client, how: `client --cmd ${quoted(options.client)}` },
       { kind: "pair", server, client, how: `both ${both}` },
     ];
-    const exits: number[] = [];
-    for (const subjects of kinds) {
-      const { kind } = subjects;
-      if (!hasCases(suite, kind, flags)) continue;
-      console.log(`== ${kind} ==`);
-      const { exit } = await run(suite, subjects, { ...flags, report: join(flags.report, kind) });
-      exits.push(exit);
-      if (exit === EXIT.interrupted) break;
-    }
-    if (exits.length === 0) throw new UsageError("nothing is left to run: no case fits these filters");
-    // Whatever is worst decides: a fault of the suite, then what is broken, then what could not be told.
-    end([130, 70, 4, 1, 3].find((code) => exits.includes(code)) ?? EXIT.conforms);
+    end(await runBoth(suite, kinds, flags));
   });
 
   root
@@ -292,29 +282,19 @@ not start or refuses the suite's tokens, 70 a fault of the suite, 130 interrupte
     .requiredOption("--result <file>", "result.json of a run")
     .requiredOption("--baseline <file>", "the file to write")
     .action(({ result, baseline }: { result: string; baseline: string }) => {
-      let before: ReturnType<typeof readBaseline> = [];
-      try {
-        before = readBaseline(baseline);
-      } catch (error) {
-        if (!(error instanceof BaselineInvalid) || !error.message.includes("ENOENT")) throw error;
-      }
+      const before = existsSync(baseline) ? readBaseline(baseline) : [];
       const text = baselineOf(readResult(result).cases, before);
-      writeFileSync(baseline, text);
+      try {
+        writeFileSync(baseline, text);
+      } catch (error) {
+        throw new UsageError(`${baseline} cannot be written (${(error as NodeJS.ErrnoException).code})`);
+      }
       console.log(
         `${baseline}: ${text === "[]\n" ? 0 : text.match(/^- check:/gm)!.length} entries; give each a reason`,
       );
     });
 
   return root;
-}
-
-function hasCases(suite: ReturnType<typeof loadSuite>, kind: Subject, flags: RunFlags): boolean {
-  try {
-    return planned(suite, kind, optionsOf(flags)).length > 0;
-  } catch (error) {
-    if (error instanceof NothingToRun) return false;
-    throw error;
-  }
 }
 
 const USAGE = [UsageError, UnreadableReport, BaselineInvalid, NothingToRun, NotUsable];
@@ -341,6 +321,10 @@ function reported(error: unknown): number {
 }
 
 export async function main(words: readonly string[]): Promise<void> {
+  // Whoever reads may stop reading, as head does; the exit code counts all the same.
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EPIPE") throw error;
+  });
   let code: number = EXIT.conforms;
   try {
     await program((end) => (code = end)).parseAsync(words as string[], { from: "user" });

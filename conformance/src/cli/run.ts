@@ -1,6 +1,6 @@
 /** Plays the cases of one kind against an implementation and reports. */
 import { randomBytes } from "node:crypto";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import type { Profile } from "../case/case.js";
 import { badge } from "../report/badge.js";
@@ -74,17 +74,24 @@ export const optionsOf = ({ patience, ...more }: RunFlags): JudgeOptions => ({
   clock: worldClock,
 });
 
-/** One run, from the plan to its report. @returns The result, and the exit code that it means. */
+/**
+ * One run, from the plan to its report.
+ *
+ * @param more `isQuietAtEnd`: somebody else prints what it came to.
+ * @returns The result, and the exit code that it means.
+ */
 export async function run(
   suite: Suite,
   subjects: Subjects,
   flags: RunFlags,
+  { isQuietAtEnd = false }: { readonly isQuietAtEnd?: boolean } = {},
 ): Promise<{ result: Result; exit: number }> {
   const options = optionsOf(flags);
   const salt = () => randomBytes(6).toString("hex");
   const units = planned(suite, subjects.kind, options, planOf(subjects, salt));
   const baseline =
     flags.baseline === undefined ? undefined : { file: flags.baseline, entries: readBaseline(flags.baseline) };
+  checkFolder(flags.report);
   const progress = new Progress(units.length, flags.quiet);
   const abort = new AbortController();
   let isInterrupted = false;
@@ -108,8 +115,15 @@ export async function run(
       },
     });
     progress.end();
-    writeReport(flags.report, result, histories, suite);
-    print(result, histories, suite, flags);
+    let unwritten: unknown = null;
+    try {
+      writeReport(flags.report, result, histories, suite);
+    } catch (error) {
+      unwritten = error;
+    }
+    // What it came to is said even where it cannot be written.
+    if (!isQuietAtEnd) print(result, histories, suite, flags, unwritten === null);
+    if (unwritten !== null) throw unwritten;
     if (isInterrupted) return { result, exit: EXIT.interrupted };
     return { result, exit: abort.signal.aborted ? Math.max(exitOf(result), EXIT.doesNotConform) : exitOf(result) };
   } finally {
@@ -118,9 +132,29 @@ export async function run(
   }
 }
 
-function writeReport(folder: string, result: Result, histories: Histories, suite: Suite): void {
+/** Runs take minutes: that their report has no place is said before. */
+function checkFolder(folder: string): void {
   try {
     mkdirSync(folder, { recursive: true });
+    const file = join(folder, ".written");
+    writeFileSync(file, "");
+    rmSync(file);
+  } catch (error) {
+    throw unwritable(folder, error);
+  }
+}
+
+const unwritable = (folder: string, error: unknown): unknown => {
+  const { code } = error as NodeJS.ErrnoException;
+  if (code === undefined) return error;
+  const why = { EEXIST: "a file is in its place", ENOTDIR: "a file is in its place", ENOSPC: "the disk is full" }[code];
+  return new UsageError(
+    `the report cannot be written to ${folder}: ${why === undefined ? code : `${why} (${code})`}. Give another folder with --report`,
+  );
+};
+
+function writeReport(folder: string, result: Result, histories: Histories, suite: Suite): void {
+  try {
     writeResult(folder, result, histories);
     writeFileSync(join(folder, "index.html"), html(result, histories, suite.clauses));
     writeFileSync(join(folder, "junit.xml"), junit(result, histories, suite.clauses));
@@ -128,21 +162,18 @@ function writeReport(folder: string, result: Result, histories: Histories, suite
     writeFileSync(join(folder, "badge.json"), `${JSON.stringify(badge(result))}\n`);
     writeBundle(join(folder, "bundle.json.gz"), result, histories);
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === undefined) throw error;
-    throw new UsageError(`the report cannot be written to ${folder} (${code}): give another folder with --report`);
+    throw unwritable(folder, error);
   }
 }
 
-function print(result: Result, histories: Histories, suite: Suite, flags: RunFlags): void {
+function print(result: Result, histories: Histories, suite: Suite, flags: RunFlags, isWritten: boolean): void {
   if (flags.json) {
     console.log(JSON.stringify(result));
     return;
   }
   const colour = process.stdout.isTTY && process.env["NO_COLOR"] === undefined;
   const width = Math.min(process.stdout.columns ?? 100, 120);
-  console.log(
-    `report: ${relative(process.cwd(), join(flags.report, "index.html")) || flags.report} (${(result.durationMs / 1000).toFixed(1)} s, seed ${flags.seed})`,
-  );
-  console.log(summary(result, histories, { colour, width, clauses: suite.clauses }).trimEnd());
+  const report = relative(process.cwd(), join(flags.report, "index.html"));
+  const options = { colour, width, clauses: suite.clauses, ...(isWritten ? { report } : {}) };
+  console.log(summary(result, histories, options).trimEnd());
 }

@@ -28,11 +28,17 @@ export const isBad = ({ level, word }: Pick<CheckResult, "level" | "word">): boo
 export const verdictOf = ({ verdict, counts }: Pick<Result, "verdict" | "counts">): Result["verdict"] =>
   verdict === "conforms" && counts.must.pass === 0 ? "inconclusive" : verdict;
 
+/** `40 cases in 80 runs`: a case is played once in each permutation. */
+export function played({ cases }: Pick<Result, "cases">): string {
+  return `${count(new Set(cases.map(({ id }) => id)).size, "case")} in ${count(cases.length, "run")}`;
+}
+
 /** `142/142 MUST checks, 18/20 SHOULD, 6 not applicable; clauses 40/41`. */
 export function denominators({ counts: { must, should, clauses } }: Pick<Result, "counts">): string {
   const aside = must.notApplicable + should.notApplicable;
+  const shoulds = should.total === 0 ? "" : `, ${should.pass}/${judged(should)} SHOULD`;
   return [
-    `${must.pass}/${judged(must)} MUST checks, ${should.pass}/${judged(should)} SHOULD, ${aside} not applicable`,
+    `${must.pass}/${judged(must)} MUST checks${shoulds}, ${aside} not applicable`,
     `clauses ${clauses.pass}/${judged(clauses)}`,
   ].join("; ");
 }
@@ -50,6 +56,9 @@ export function verdictLine(result: Result): string {
       return `${what} does not conform to imwire ${protocol}, ${profile}: ${count(broken, "MUST check")} did not hold`;
     }
     case "inconclusive": {
+      if (result.planned !== undefined) {
+        return `inconclusive: ended early, ${result.cases.length} of ${count(result.planned, "run")} of ${what} were played`;
+      }
       const none = counts.must.pass + counts.must.fail === 0;
       return none
         ? `inconclusive: no MUST check of ${what} was judged, which says nothing about it`
@@ -93,13 +102,12 @@ export function troubles(
   return [...found.values()].sort((a, b) => WORST_FIRST.indexOf(a.word) - WORST_FIRST.indexOf(b.word));
 }
 
-/** The reasons why cases are not applicable, the most frequent first. */
+/** The reasons why cases are not applicable, the most frequent first, with how many cases have it in any permutation. */
 export function notApplicable(cases: readonly CaseResult[]): { reason: string; cases: number }[] {
-  const counted = new Map<string, number>();
-  for (const { word, reason } of cases)
-    if (word === "not-applicable")
-      counted.set(reason ?? "no reason was given", (counted.get(reason ?? "no reason was given") ?? 0) + 1);
-  return [...counted]
-    .map(([reason, number]) => ({ reason, cases: number }))
+  const found = new Map<string, Set<string>>();
+  for (const { word, id, reason = "no reason was given" } of cases)
+    if (word === "not-applicable") found.set(reason, (found.get(reason) ?? new Set()).add(id));
+  return [...found]
+    .map(([reason, ids]) => ({ reason, cases: ids.size }))
     .sort((a, b) => b.cases - a.cases || (a.reason < b.reason ? -1 : 1));
 }

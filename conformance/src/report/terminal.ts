@@ -6,12 +6,13 @@ import type { CaseResult, CheckResult, Result } from "../run/result.js";
 import type { Clauses } from "./clauses.js";
 import { eventLine } from "./frames.js";
 import type { Histories } from "./result-file.js";
-import { denominators, isBad, notApplicable, type Trouble, troubles, verdictLine, verdictOf } from "./summary.js";
+import { denominators, isBad, notApplicable, played, type Trouble, troubles, verdictLine, verdictOf } from "./summary.js";
 import { count, duration, plain, short, wrap } from "./text.js";
 
 /** Failures that are told in full; of the rest the ids. */
 const FULL_MAX = 20;
 const WARNINGS_MAX = 20;
+const REST_MAX = 60;
 
 export interface SummaryOptions {
   /** With the colours of a terminal. */
@@ -19,6 +20,8 @@ export interface SummaryOptions {
   /** The width of a line, characters; 40 at least. */
   readonly width: number;
   readonly clauses: Clauses;
+  /** Where the report is, for people. */
+  readonly report?: string;
 }
 
 type Colour = "red" | "green" | "yellow" | "bold" | "dim";
@@ -52,6 +55,7 @@ export function tell(
   of: CaseResult,
   histories: Histories,
   { width, clauses }: Pick<SummaryOptions, "width" | "clauses">,
+  unreached: readonly string[] = [],
 ): string[] {
   const pairs: [string, string][] = [];
   for (const id of check?.proves ?? []) {
@@ -61,6 +65,7 @@ export function tell(
   if (check?.expected !== undefined) pairs.push(["expected", plain(check.expected)]);
   if (check?.observed !== undefined) pairs.push(["observed", plain(check.observed)]);
   if (of.reason !== undefined) pairs.push(["reason", plain(of.reason)]);
+  if (unreached.length > 0) pairs.push(["not told", `of the same case: ${plain(unreached.join(", "))}`]);
   const lines = rows(pairs, width);
   const history = of.history === undefined ? undefined : histories.get(of.history);
   const events = (check?.decisive ?? []).flatMap((n) => history?.[n] ?? []);
@@ -73,8 +78,35 @@ export function tell(
   return lines;
 }
 
+/** What went wrong in a case, with the checks of it that were not reached because of that. */
+interface Failure extends Trouble {
+  readonly unreached: string[];
+}
+
+const isUnplayed = ({ word, cases }: Trouble): boolean =>
+  word === "not-exercised" && cases[0]!.history === undefined && cases[0]!.reason !== undefined;
+
+/** One failure for each thing that went wrong: what only was not reached stands with what it was not reached for. */
+function failuresOf(found: readonly Trouble[]): Failure[] {
+  const failures: Failure[] = [];
+  const ofCase = new Map<string, Failure>();
+  for (const trouble of found) {
+    const of = trouble.cases[0]!;
+    const before = ofCase.get(of.id);
+    const isSecondary = trouble.check !== null && trouble.check.observed === undefined;
+    if (before !== undefined && isSecondary) {
+      before.unreached.push(trouble.check!.id.slice(of.id.length + 1));
+      continue;
+    }
+    const failure = { ...trouble, unreached: [] };
+    failures.push(failure);
+    if (before === undefined) ofCase.set(of.id, failure);
+  }
+  return failures;
+}
+
 function failure(
-  { check, word, cases }: Trouble,
+  { check, word, cases, unreached }: Failure,
   histories: Histories,
   options: SummaryOptions,
   paint: Paint,
@@ -91,7 +123,7 @@ function failure(
   return [
     `${paint("red", sign)}  ${paint("bold", title)}`,
     ...[`      ${plain(check?.id ?? of.id)} (${via(of)}${trace})`, ...also].map((line) => paint("dim", line)),
-    ...tell(check, of, histories, options),
+    ...tell(check, of, histories, options, unreached),
     "",
   ];
 }
@@ -102,7 +134,8 @@ export function summary(result: Result, histories: Histories, options: SummaryOp
   const paint = painter(options.colour);
   const known = result.cases.filter(({ baseline }) => baseline !== undefined);
   const open = result.cases.filter(({ baseline }) => baseline === undefined);
-  const failures = troubles(open, isBad);
+  const found = troubles(open, isBad);
+  const failures = failuresOf(found.filter((trouble) => !isUnplayed(trouble)));
   const lines = failures
     .slice(0, FULL_MAX)
     .flatMap((trouble) => failure(trouble, histories, { ...options, width }, paint));
@@ -110,9 +143,18 @@ export function summary(result: Result, histories: Histories, options: SummaryOp
   const rest = failures.slice(FULL_MAX);
   if (rest.length > 0) {
     lines.push(`${count(rest.length, "further check")} did not hold:`);
-    for (const { check, word, cases } of rest)
+    for (const { check, word, cases } of rest.slice(0, REST_MAX))
       lines.push(`  ${(SIGNS[word] ?? word).padEnd(12)}${plain(check?.id ?? cases[0]!.id)}`);
+    if (rest.length > REST_MAX) lines.push(`  and ${rest.length - REST_MAX} more, which the report shows`);
     lines.push("");
+  }
+
+  const unplayed = new Map<string, Set<string>>();
+  for (const { cases } of found.filter(isUnplayed))
+    for (const { id, reason } of cases) unplayed.set(reason!, (unplayed.get(reason!) ?? new Set()).add(id));
+  for (const [reason, ids] of unplayed) {
+    const says = plain(`${count(ids.size, "case")} ${reason}`);
+    lines.push(`${paint("red", "NOT PLAYED")}  ${wrap(says, width - 12, " ".repeat(12))}`, "");
   }
 
   const warnings = troubles(
@@ -137,16 +179,18 @@ export function summary(result: Result, histories: Histories, options: SummaryOp
       lines.push(`  ${count(cases, "case").padEnd(10)}${wrap(plain(reason), width - 12, " ".repeat(12))}`);
     lines.push("");
   }
-  if (known.length > 0) lines.push(`${count(known.length, "case")} known to the baseline`);
+  const { size } = new Set(known.map(({ id }) => id));
+  if (known.length > 0) lines.push(`${count(size, "case")} in ${count(known.length, "run")} known to the baseline`);
   const stale = result.baseline?.stale ?? [];
   if (stale.length > 0) {
     lines.push(paint("red", `${count(stale.length, "entry", "entries")} of the baseline no longer true: remove them`));
     for (const entry of stale) lines.push(`  ${plain(entry)}`);
   }
 
-  const head = `${result.profile} ${result.protocol}, suite ${result.suite.version}`;
+  if (options.report !== undefined) lines.push(`report: ${plain(options.report)}`);
+  const head = `${result.profile} ${result.protocol}, suite ${result.suite.version}: ${played(result)}`;
   lines.push(
-    wrap(`${head}: ${denominators(result)}; seed ${result.seed}, ${duration(result.durationMs)}`, width - 2, "  "),
+    wrap(`${head}; ${denominators(result)}; seed ${result.seed}, ${duration(result.durationMs)}`, width - 2, "  "),
     paint(
       ({ conforms: "green", "does-not-conform": "red", inconclusive: "yellow" } as const)[verdictOf(result)],
       plain(verdictLine(result)),
@@ -175,6 +219,6 @@ export function progressLog(): (done: number, total: number, failed: number) => 
     const tenth = total === 0 ? 10 : Math.floor((done / total) * 10);
     if (tenth <= told) return null;
     told = tenth;
-    return `${String(tenth * 10).padStart(3)} %  ${done} of ${count(total, "case")}, ${failed} failed`;
+    return `${String(tenth * 10).padStart(3)} %  ${done} of ${count(total, "run")}, ${failed} failed`;
   };
 }

@@ -104,7 +104,10 @@ export interface Result {
   readonly profile: string;
   readonly capabilities: { readonly offered: readonly string[]; readonly absent: readonly string[] };
   readonly verdict: "conforms" | "does-not-conform" | "inconclusive";
+  /** How many runs of cases there were to be, where somebody ended it before that. */
+  readonly planned?: number;
   readonly counts: {
+    /** Runs: each case once in each permutation. */
     readonly cases: Counts;
     /** Checks of clauses with MUST and MUST NOT. */
     readonly must: Counts;

@@ -16,6 +16,9 @@ import { type RunOptions, ServerRun } from "./server-run.js";
 import type { Suite } from "./suite.js";
 import { levelOfAll, resultOf } from "./tally.js";
 
+/** How long a missing answer is waited for when nobody says otherwise. */
+export const PATIENCE_MS = 5000;
+
 export interface Subjects {
   readonly kind: Subject;
   readonly server?: ServerUnderTest;
@@ -49,6 +52,13 @@ export class NothingToRun extends Error {
   override name = "NothingToRun";
 }
 
+/** A sentence about a filter that names no case. */
+export function unnamed(filter: string, cases: readonly Case[], suite: Suite, kind?: Subject): string {
+  const near = nearest(filter, namesIn(cases, suite));
+  const hint = near === null ? "imwire-conformance list shows all" : `did you mean ${near}?`;
+  return `no case${kind === undefined ? "" : ` for a ${kind}`} is named ${filter}: ${hint}`;
+}
+
 const namesIn = (cases: readonly Case[], suite: Suite): string[] => [
   ...cases.map(({ id }) => id),
   ...suite.clauses.keys(),
@@ -64,9 +74,7 @@ export function planned(
   const cases = suite.cases.filter(({ subject }) => subject === kind);
   for (const filter of [...options.only, ...options.exclude]) {
     if (cases.some((one) => isNamed(one, filter))) continue;
-    const near = nearest(filter, namesIn(cases, suite));
-    const hint = near === null ? "imwire-conformance list shows all" : `did you mean ${near}?`;
-    throw new NothingToRun(`no case for a ${kind} is named ${filter}: ${hint}`);
+    throw new NothingToRun(unnamed(filter, cases, suite, kind));
   }
   const plan: PlanOptions = { ...options, ...more };
   const units = unitsOf(selected(cases, plan), plan);
@@ -99,7 +107,8 @@ export async function judged(
       const { one, permutation } = finished.unit;
       const file = finished.history.length === 0 ? undefined : historyFile({ id: one.id, permutation });
       const where = `--transport ${permutation.transport} --split ${permutation.split}`;
-      const again = `npx imwire-conformance ${how} --profile full --only ${one.id} ${where} --seed ${seed}`;
+      const patience = patienceMs === PATIENCE_MS ? "" : ` --patience ${patienceMs}`;
+      const again = `npx imwire-conformance ${how} --profile full --only ${one.id} ${where} --seed ${seed}${patience}`;
       const result = caseResult(finished, suite.invariants, levelOf, again, file);
       if (file !== undefined) histories.set(file, finished.history);
       results.set(finished.unit, result);
@@ -111,12 +120,14 @@ export async function judged(
   const first = await played(kind, { server, client }, units, runOptions);
   const cases = units.flatMap((unit) => results.get(unit) ?? []);
   const { baseline } = hooks;
-  const covered = baseline && applyBaseline(cases, baseline.entries, startedAt.slice(0, 10));
+  const all = new Set(suite.cases.map(({ id }) => id));
+  const covered = baseline && applyBaseline(cases, baseline.entries, startedAt.slice(0, 10), all);
   const offered = first?.capabilities ?? new Set<string>();
   const result = resultOf({
     clauses: suite.clauses,
     all: suite.cases.filter(({ subject }) => subject === kind),
     cases: covered?.cases ?? cases,
+    planned: units.length,
     head: {
       suite: { name: "imwire-conformance", version: suite.version },
       protocol: "1.0",

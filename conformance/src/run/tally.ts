@@ -67,6 +67,8 @@ export interface Told {
   /** Every case of the suite for this kind of subject. */
   readonly all: readonly Case[];
   readonly cases: readonly CaseResult[];
+  /** How many runs there were to be; fewer came of it where somebody ended it early. */
+  readonly planned: number;
   readonly head: Pick<
     Result,
     "suite" | "protocol" | "startedAt" | "durationMs" | "seed" | "command" | "subject" | "profile" | "capabilities"
@@ -75,7 +77,7 @@ export interface Told {
 }
 
 /** The whole result. */
-export function resultOf({ clauses, all, cases, head, baseline }: Told): Result {
+export function resultOf({ clauses, all, cases, planned, head, baseline }: Told): Result {
   const checks = cases.flatMap((each) => (each.baseline === undefined ? each.checks : []));
   const must = checks.filter(({ level }) => level === "must").map(({ word }) => word);
   const words = cases.filter((each) => each.baseline === undefined).map(({ word }) => word);
@@ -83,7 +85,10 @@ export function resultOf({ clauses, all, cases, head, baseline }: Told): Result 
     words.some((word) => word === "fail" || word === "not-exercised") ||
     must.some((word) => word === "fail" || word === "not-exercised") ||
     (baseline?.stale.length ?? 0) > 0;
-  const isUnclear = words.some((word) => word === "inconclusive" || word === "suite-error") || !must.includes("pass");
+  const isUnclear =
+    cases.length < planned ||
+    words.some((word) => word === "inconclusive" || word === "suite-error") ||
+    !must.includes("pass");
   const perClause = clausesOf(clauses, head.subject.kind, checks, all);
   return {
     schema: 1,
@@ -97,6 +102,7 @@ export function resultOf({ clauses, all, cases, head, baseline }: Told): Result 
     },
     cases,
     clauses: perClause,
+    ...(cases.length < planned ? { planned } : {}),
     ...(baseline === undefined ? {} : { baseline }),
   };
 }
