@@ -10,7 +10,7 @@ import type { Clock } from "./clock.js";
 import { caseResult } from "./judge.js";
 import { nearest } from "./nearest.js";
 import { PairRun } from "./pair-run.js";
-import { isNamed, type PlanOptions, selected, type Unit, unitsOf } from "./plan.js";
+import { namedBy, type PlanOptions, selected, type Unit, unitsOf } from "./plan.js";
 import type { CaseResult, Result } from "./result.js";
 import { type RunOptions, ServerRun } from "./server-run.js";
 import type { Suite } from "./suite.js";
@@ -60,9 +60,9 @@ export function planned(
   kind: Subject,
   options: Omit<JudgeOptions, "jobs" | "patienceMs" | "clock">,
 ): Unit[] {
-  const cases = suite.cases.filter(({ subject }) => subject === kind);
+  const cases = suite.casesFor[kind];
   for (const filter of [...options.only, ...options.exclude]) {
-    if (cases.some((one) => isNamed(one, filter))) continue;
+    if (cases.some(namedBy(filter))) continue;
     const near = nearest(filter, namesIn(cases, suite));
     const hint = near === null ? "" : `; did you mean ${near}?`;
     throw new NothingToRun(`no case for a ${kind} is named ${filter}${hint}. imwire-conformance list shows all`);
@@ -114,7 +114,7 @@ export async function judged(
   const offered = first?.capabilities ?? new Set<string>();
   const result = resultOf({
     clauses: suite.clauses,
-    all: suite.cases.filter(({ subject }) => subject === kind),
+    all: suite.casesFor[kind],
     cases: covered?.cases ?? cases,
     head: {
       suite: { name: "imwire-conformance", version: suite.version },

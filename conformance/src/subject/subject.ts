@@ -132,3 +132,6 @@ export class WouldNotStart extends Error {
 export class Unsupported extends Error {
   override name = "Unsupported";
 }
+
+/** By its name: an implementation may have loaded this package a second time. */
+export const isUnsupported = (error: unknown): boolean => error instanceof Error && error.name === "Unsupported";
