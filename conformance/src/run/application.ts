@@ -6,7 +6,7 @@ import type { Json, JsonValue, Step } from "../case/case.js";
 import { eventMismatches } from "../case/event-pattern.js";
 import { bytesValue, conversationOf, fieldOf, numberValue, textValue, typeOfKind } from "../case/notation.js";
 import { CaseError, crcOf } from "../case/scope.js";
-import type { RunningClient } from "../subject/subject.js";
+import { isUnsupported, type RunningClient } from "../subject/subject.js";
 import { NotMet, type PlaySetting } from "./play.js";
 
 interface AppEvent {
@@ -88,7 +88,7 @@ export class Application {
       this.#set.recorder.note({ kind: "app", device: this.name, direction: "fromApp", message: answer });
       return answer;
     } catch (error) {
-      if ((error as Error).name === "Unsupported") throw error;
+      if (isUnsupported(error)) throw error;
       throw new NotMet(`the application answered ${command} with an error: ${(error as Error).message}`);
     }
   }

@@ -6,6 +6,10 @@ export interface Clock {
   wall(): number;
   /** Calls once, unless the returned function is called before. */
   after(ms: number, call: () => void): () => void;
+  /** Where it can: hears of what such calls throw, in place of the process, until the returned function is called. */
+  watch?(watcher: (error: unknown) => void): () => void;
+  /** Where it can: forgets all that is still to come. */
+  clear?(): void;
 }
 
 export const worldClock: Clock = {

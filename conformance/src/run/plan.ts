@@ -45,23 +45,30 @@ export const isInProfile = (one: Case, profile: Profile): boolean =>
   profile === "smoke" ? one.smoke : INCLUDES[profile].includes(one.profile);
 
 /** Whether a filter names a case: its id, a glob of ids, or a clause that it proves. */
-export function isNamed(one: Case, filter: string): boolean {
-  if (one.checks.some(({ proves }) => proves.includes(filter.toUpperCase()))) return true;
+export const isNamed = (one: Case, filter: string): boolean => namedBy(filter)(one);
+
+/** {@link isNamed}, for many cases. */
+export function namedBy(filter: string): (one: Case) => boolean {
+  const proves = ({ checks }: Case) => checks.some((check) => check.proves.includes(filter.toUpperCase()));
+  if (!/[*?]/.test(filter)) return (one) => one.id === filter || proves(one);
   const pattern = filter
     .replaceAll(/[.+^${}()|[\]\\]/g, "\\$&")
     .replaceAll("*", ".*")
     .replaceAll("?", ".");
-  return new RegExp(`^${pattern}$`).test(one.id);
+  const ids = new RegExp(`^${pattern}$`);
+  return (one) => ids.test(one.id) || proves(one);
 }
 
 /** The cases that a profile and filters leave. */
-export const selected = (cases: readonly Case[], { profile, only, exclude }: PlanOptions): Case[] =>
-  cases.filter(
+export function selected(cases: readonly Case[], { profile, only, exclude }: PlanOptions): Case[] {
+  const [wanted, unwanted] = [only.map(namedBy), exclude.map(namedBy)];
+  return cases.filter(
     (one) =>
       isInProfile(one, profile) &&
-      (only.length === 0 || only.some((filter) => isNamed(one, filter))) &&
-      !exclude.some((filter) => isNamed(one, filter)),
+      (wanted.length === 0 || wanted.some((names) => names(one))) &&
+      !unwanted.some((names) => names(one)),
   );
+}
 
 /** Every permutation of every case. Smoke and core see each transport once; the other profiles split and join bytes too. */
 export function unitsOf(cases: readonly Case[], options: PlanOptions): Unit[] {

@@ -11,7 +11,7 @@ import { CaseError, Scope } from "../case/scope.js";
 import { typeOfKind } from "../case/notation.js";
 import type { Random } from "../case/random.js";
 import type { Recorder } from "../history/history.js";
-import { Unsupported } from "../subject/subject.js";
+import { isUnsupported } from "../subject/subject.js";
 import type { Clock } from "./clock.js";
 import type { Heard, Link } from "./link.js";
 import type { CheckResult, Level, Permutation, Word } from "./result.js";
@@ -186,7 +186,7 @@ export abstract class Play {
   #unmetBy(thrown: unknown): NotMet {
     if (thrown instanceof NotMet) return thrown;
     const died = this.died();
-    if (died === null || thrown instanceof Unsupported || thrown instanceof NotApplicable) throw thrown;
+    if (died === null || isUnsupported(thrown) || thrown instanceof NotApplicable) throw thrown;
     return new NotMet(died);
   }
 
@@ -406,7 +406,7 @@ class Stop extends Error {}
 function verdictOf(error: unknown): [Word, string | undefined] {
   if (error instanceof Stop) return ["fail", undefined];
   if (error instanceof NotMet) return ["fail", `the case could not go on: ${error.observed}`];
-  if (error instanceof NotApplicable || error instanceof Unsupported) return ["not-applicable", error.message];
+  if (error instanceof NotApplicable || isUnsupported(error)) return ["not-applicable", (error as Error).message];
   if (error instanceof CaseError) return ["suite-error", `the case cannot be played: ${error.message}`];
   return ["suite-error", (error as Error).stack ?? String(error)];
 }

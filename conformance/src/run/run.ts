@@ -10,7 +10,7 @@ import type { Clock } from "./clock.js";
 import { caseResult } from "./judge.js";
 import { nearest } from "./nearest.js";
 import { PairRun } from "./pair-run.js";
-import { isNamed, type PlanOptions, selected, type Unit, unitsOf } from "./plan.js";
+import { namedBy, type PlanOptions, selected, type Unit, unitsOf } from "./plan.js";
 import type { CaseResult, Result } from "./result.js";
 import { type RunOptions, ServerRun } from "./server-run.js";
 import type { Suite } from "./suite.js";
@@ -71,9 +71,9 @@ export function planned(
   options: Omit<JudgeOptions, "jobs" | "patienceMs" | "clock">,
   more: Pick<PlanOptions, "reachable" | "salt"> = {},
 ): Unit[] {
-  const cases = suite.cases.filter(({ subject }) => subject === kind);
+  const cases = suite.casesFor[kind];
   for (const filter of [...options.only, ...options.exclude]) {
-    if (cases.some((one) => isNamed(one, filter))) continue;
+    if (cases.some(namedBy(filter))) continue;
     throw new NothingToRun(unnamed(filter, cases, suite, kind));
   }
   const plan: PlanOptions = { ...options, ...more };
@@ -125,7 +125,7 @@ export async function judged(
   const offered = first?.capabilities ?? new Set<string>();
   const result = resultOf({
     clauses: suite.clauses,
-    all: suite.cases.filter(({ subject }) => subject === kind),
+    all: suite.casesFor[kind],
     cases: covered?.cases ?? cases,
     planned: units.length,
     head: {

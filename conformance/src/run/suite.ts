@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { parse } from "yaml";
-import type { Case } from "../case/case.js";
+import type { Case, Subject } from "../case/case.js";
 import { type Known, loadCases, packageRoot } from "../case/load.js";
 import { INVARIANTS, type Invariant } from "../history/invariants/index.js";
 import { type Clauses, loadClauses } from "../report/clauses.js";
@@ -18,6 +18,8 @@ export interface Suite {
   readonly version: string;
   readonly clauses: Clauses;
   readonly cases: readonly Case[];
+  /** The same, by what they judge. */
+  readonly casesFor: Readonly<Record<Subject, readonly Case[]>>;
   readonly mutants: ReadonlyMap<string, Mutant>;
   readonly invariants: ReadonlyMap<string, Invariant>;
   readonly capabilities: ReadonlySet<string>;
@@ -47,5 +49,7 @@ export function loadSuite(): Suite {
   const known: Known = { clauses, mutants: new Set(mutants.keys()), invariants, capabilities };
   const cases = loadCases(fileURLToPath(new URL("cases", packageRoot)), known);
   const { version } = JSON.parse(read(new URL("package.json", packageRoot))) as { version: string };
-  return (loaded = { version, clauses, cases, mutants, invariants, capabilities });
+  const of = (kind: Subject) => cases.filter(({ subject }) => subject === kind);
+  const casesFor = { server: of("server"), client: of("client"), pair: of("pair") };
+  return (loaded = { version, clauses, cases, casesFor, mutants, invariants, capabilities });
 }

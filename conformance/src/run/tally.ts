@@ -30,6 +30,31 @@ function countsOf(words: readonly Word[]): Counts {
   };
 }
 
+/** The clauses that bind a kind of subject, in their order: each with its line for a run in which nothing proves it. */
+function bindingOf(clauses: Clauses, kind: Result["subject"]["kind"], all: readonly Case[]): Binding[] {
+  const cased = new Set(all.flatMap((one) => one.checks.flatMap(({ proves }) => proves)));
+  return [...clauses.values()]
+    .filter(
+      ({ actor, withdrawn }) => withdrawn === undefined && (kind === "pair" || actor === "both" || actor === kind),
+    )
+    .map((clause) => {
+      const { id, actor, test } = clause;
+      const level = levelOfClause(clause);
+      const isOpen = test.how !== "none" && !cased.has(id);
+      return { clause, level, open: isOpen ? { id, level, actor, word: "no-case", checks: [] } : null };
+    });
+}
+
+interface Binding {
+  readonly clause: Clause;
+  readonly level: Level;
+  /** Null where a case of the suite proves it, or none can. */
+  readonly open: ClauseResult | null;
+}
+
+/** The same for every run over these cases. */
+const bindings = new WeakMap<readonly Case[], Binding[]>();
+
 /** What clauses come to: each the worst of the checks that prove it, and `no-case` where no case of the suite does. */
 function clausesOf(
   clauses: Clauses,
@@ -39,27 +64,23 @@ function clausesOf(
 ): ClauseResult[] {
   const judged = new Map<string, CheckResult[]>();
   for (const check of checks) {
-    for (const id of check.proves) judged.set(id, [...(judged.get(id) ?? []), check]);
+    for (const id of check.proves) {
+      const own = judged.get(id);
+      if (own) own.push(check);
+      else judged.set(id, [check]);
+    }
   }
-  const cased = new Set(all.flatMap((one) => one.checks.flatMap(({ proves }) => proves)));
-  return [...clauses.values()]
-    .filter(
-      ({ actor, withdrawn }) => withdrawn === undefined && (kind === "pair" || actor === "both" || actor === kind),
-    )
-    .filter(({ id, test }) => judged.has(id) || (test.how !== "none" && !cased.has(id)))
-    .map((clause) => {
-      const own = judged.get(clause.id) ?? [];
-      // A clause that is proved somewhere is not undone by a permutation or a case that had nothing to judge.
-      const words = own.map(({ word }) => word);
-      const told = words.filter((word) => word !== "not-applicable");
-      return {
-        id: clause.id,
-        level: levelOfClause(clause),
-        actor: clause.actor,
-        word: own.length === 0 ? ("no-case" as const) : worstOf(told.length > 0 ? told : words),
-        checks: [...new Set(own.map(({ id }) => id))],
-      };
-    });
+  let binding = bindings.get(all);
+  if (!binding) bindings.set(all, (binding = bindingOf(clauses, kind, all)));
+  return binding.flatMap(({ clause: { id, actor }, level, open }): ClauseResult[] => {
+    const own = judged.get(id);
+    if (!own) return open ? [open] : [];
+    // A clause that is proved somewhere is not undone by a permutation or a case that had nothing to judge.
+    const words = own.map(({ word }) => word);
+    const told = words.filter((word) => word !== "not-applicable");
+    const word = worstOf(told.length > 0 ? told : words);
+    return [{ id, level, actor, word, checks: [...new Set(own.map((check) => check.id))] }];
+  });
 }
 
 export interface Told {

@@ -14,8 +14,8 @@ interface Event {
   call: (() => void) | null;
 }
 
-/** So many events at one moment are a loop that never ends: each further one takes a millisecond. */
-const EVENTS_AT_ONCE_MAX = 100_000;
+/** So many events without a pause are a loop that never ends: until there is one, each takes a millisecond. */
+const EVENTS_MAX = 100_000;
 
 /** Events that were taken back are dropped when there are so many, and they are the most. */
 const IDLE_EVENTS_MAX = 256;
@@ -28,7 +28,7 @@ export class VirtualClock implements Clock {
   /** A heap: the next one is at the front. */
   #events: Event[] = [];
   #idle = 0;
-  #atOnce = 0;
+  #unpaused = 0;
   #isTurning = false;
   readonly #watchers = new Set<(error: unknown) => void>();
 
@@ -46,7 +46,7 @@ export class VirtualClock implements Clock {
   after(ms: number, call: () => void): () => void {
     if (Number.isNaN(ms)) throw new RangeError("a time to wait is a number of milliseconds, and not NaN");
     if (ms === Infinity) return () => {};
-    const least = this.#atOnce < EVENTS_AT_ONCE_MAX ? 0 : 1;
+    const least = this.#unpaused < EVENTS_MAX ? 0 : 1;
     const event: Event = { at: this.#now + Math.max(least, ms), order: this.#order++, call };
     this.#push(event);
     this.#turn();
@@ -92,11 +92,9 @@ export class VirtualClock implements Clock {
         continue;
       }
       event.call = null;
-      if (at > this.#now) {
-        this.#now = at;
-        this.#atOnce = 0;
-      }
-      this.#atOnce++;
+      if (at > this.#now + 1) this.#unpaused = 0;
+      this.#now = Math.max(this.#now, at);
+      this.#unpaused++;
       try {
         call();
       } catch (error) {

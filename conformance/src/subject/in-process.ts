@@ -2,7 +2,6 @@
 import type { Json } from "../codec/json.js";
 import type { Observed } from "../history/history.js";
 import { type Clock, worldClock } from "../run/clock.js";
-import { VirtualClock } from "../run/virtual-clock.js";
 import type { Handlers, Split, Take, Wire } from "../wire/connection.js";
 import { type LocalConnection, type LocalEnd, localConnection } from "../wire/local.js";
 import {
@@ -13,6 +12,7 @@ import {
   type RunningServer,
   type ServerSettings,
   type ServerUnderTest,
+  isUnsupported,
   Unsupported,
   WouldNotStart,
 } from "./subject.js";
@@ -79,8 +79,7 @@ class Local {
     readonly who: "server" | "client",
     readonly clock: Clock,
   ) {
-    this.#unwatch =
-      clock instanceof VirtualClock ? clock.watch((error) => this.broke("what it put on the clock", error)) : () => {};
+    this.#unwatch = clock.watch?.((error) => this.broke("what it put on the clock", error)) ?? (() => {});
   }
 
   onProcess(listener: (event: ProcessEvent) => void): () => void {
@@ -123,7 +122,7 @@ class Local {
     try {
       return await within(clock, what, act);
     } catch (error) {
-      if (error instanceof Unsupported) throw error;
+      if (isUnsupported(error)) throw error;
       this.broke(what, error);
       throw new Error(this.died!, { cause: error });
     }

@@ -141,3 +141,6 @@ export class NotUsable extends WouldNotStart {
 export class Unsupported extends Error {
   override name = "Unsupported";
 }
+
+/** By its name: an implementation may have loaded this package a second time. */
+export const isUnsupported = (error: unknown): boolean => error instanceof Error && error.name === "Unsupported";

@@ -1,6 +1,6 @@
 /** The reference client in this process: its real cores and a store in memory, on the clock that it is given. */
-import type { Clock, InProcessClient, InProcessClientRun, Json, LocalEnd } from "../../dist/index.js";
-import { Unsupported } from "../../dist/index.js";
+import type { Clock, InProcessClient, InProcessClientRun, Json, LocalEnd } from "@imwire/conformance";
+import { Unsupported } from "@imwire/conformance";
 import { hasBytes, idKey, isName } from "../../../runtime/dist/core/basics.js";
 import { ClientCore, type ClientEffect, type ClientInput } from "../../../runtime/dist/core/client/client.js";
 import {

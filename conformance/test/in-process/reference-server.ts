@@ -8,8 +8,8 @@ import type {
   Json,
   LocalEnd,
   ServerSettings,
-} from "../../dist/index.js";
-import { Unsupported } from "../../dist/index.js";
+} from "@imwire/conformance";
+import { Unsupported } from "@imwire/conformance";
 import {
   type Act,
   type Answer,
@@ -26,6 +26,7 @@ import {
   type Ticket,
 } from "../../../runtime/dist/core/server/server.js";
 import { DEFAULT_SETTINGS } from "../../../runtime/dist/driver/server.js";
+import { idKey } from "../../../runtime/dist/core/basics.js";
 import { Durability, ErrorCode } from "../../../runtime/dist/gen/index.js";
 import { groupActs, policyOf } from "../../../runtime/dist/operations/users.js";
 import { MemoryServerStore } from "../../../runtime/dist/store/memory-server-store.js";
@@ -71,9 +72,18 @@ export function referenceServer(clock: Clock, defects: ServerDefects = {}): InPr
     name: "imwire-server",
     version: "in-process",
     capabilities: [
-      ...["kill", "small-limits", "groups", "admin", "retention", "restore", "tokens", "preset-seq", "versions"],
-      "store-fault",
-    ].map((each) => `server.${each}`),
+      "kill",
+      "small-limits",
+      "groups",
+      "admin",
+      "retention",
+      "restore",
+      "tokens",
+      "preset-seq",
+      "versions",
+    ]
+      .concat("store-fault")
+      .map((each) => `server.${each}`),
     start: (accounts, settings) => new ServerNode(clock, defects, accounts, settings),
   };
 }
@@ -99,6 +109,7 @@ class ServerNode implements InProcessServerRun {
   #wound: number | null = null;
   /** Raised by each end, so that what was under way is dropped. */
   #life = 0;
+  readonly #seen = new Set<string>();
   readonly #issuedFrom = new Map<string, number>();
 
   constructor(clock: Clock, defects: ServerDefects, accounts: Accounts, settings: ServerSettings) {
@@ -228,8 +239,13 @@ class ServerNode implements InProcessServerRun {
     }
   }
 
-  /** Under another id, so that the store does not know it. */
+  /** A repeat under another id, so that the store does not know it. */
   #renamed(act: Extract<Act, { kind: "append" }>): Act {
+    const key = idKey(act.draft.clientMsgId) + act.draft.sender;
+    if (!this.#seen.has(key)) {
+      this.#seen.add(key);
+      return act;
+    }
     const clientMsgId = act.draft.clientMsgId.slice();
     new DataView(clientMsgId.buffer).setUint32(12, ++this.#sessions);
     return { kind: "append", draft: { ...act.draft, clientMsgId, predecessor: new Uint8Array() } };
