@@ -178,10 +178,9 @@ async function played(
     await run.run(units);
     if (!run.first) return null;
     const both = [run.first.server, run.first.client];
-    const joined = (of: (one: NonNullable<First>) => string) => both.map(of).join(" and ");
     return {
-      name: joined(({ name }) => name),
-      version: joined(({ version }) => version),
+      name: both.map(({ name, version }) => `${name} ${version}`).join(" and "),
+      version: "",
       capabilities: new Set(both.flatMap(({ capabilities }) => [...capabilities])),
     };
   }

@@ -96,6 +96,12 @@ class Writer {
   }
 }
 
+/** Ends a connection as a network does. What is ending already is only let go: Node never closes a socket that is reset then. */
+const resetOf = (socket: Socket): void => {
+  if (socket.writableEnded) socket.destroy();
+  else socket.resetAndDestroy();
+};
+
 function overTcp(socket: Socket, split: Split, handlers: Handlers): Wire {
   let detail = "the connection was closed";
   socket.setNoDelay(true);
@@ -128,7 +134,7 @@ function overTcp(socket: Socket, split: Split, handlers: Handlers): Wire {
       writer.flush();
       socket.end();
     },
-    reset: () => void socket.resetAndDestroy(),
+    reset: () => resetOf(socket),
     stall: () => void socket.pause(),
     resume: () => void socket.resume(),
   };
@@ -173,7 +179,7 @@ function overWebSocket(socket: WebSocket, split: Split, handlers: Handlers, belo
     },
     reset: () => {
       const duplex = below() as (Duplex & Partial<Socket>) | null;
-      if (duplex?.resetAndDestroy) duplex.resetAndDestroy();
+      if (duplex?.resetAndDestroy) resetOf(duplex as Socket);
       else socket.terminate();
     },
     stall: () => socket.pause(),
