@@ -25,6 +25,8 @@ import { chunksOf } from "./vectors.js";
 /** The largest frame that the suite takes from a server, bytes: what Welcome announces is judged by an invariant. */
 const FRAME_BYTES_MAX = 64 * 2 ** 20;
 const VERSION = 1000;
+/** How long a server has to close a connection that the suite has ended, milliseconds. */
+const LEAVE_MS = 500;
 /** Request ids of what the suite asks by itself; those of cases are below. */
 const OWN_REQUESTS = 1_000_000;
 
@@ -117,7 +119,13 @@ export class ServerPlay extends Play {
         )
         .map((link) => this.#fence(link, 1000).catch(() => {})),
     );
-    for (const link of links) link.end("end");
+    for (const link of links) {
+      link.end("end");
+      // A server that does not close its side, or bytes that nobody reads: the case does not wait, and nor does the process.
+      this.set.clock.after(LEAVE_MS, () => {
+        if (link.closed === null) link.wire.reset();
+      });
+    }
     // What a server in this process makes of it belongs to this case too.
     if (this.server.connect) await this.elapse(1);
   }
