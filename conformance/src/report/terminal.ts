@@ -6,7 +6,16 @@ import type { CaseResult, CheckResult, Result } from "../run/result.js";
 import type { Clauses } from "./clauses.js";
 import { eventLine } from "./frames.js";
 import type { Histories } from "./result-file.js";
-import { denominators, isBad, notApplicable, played, type Trouble, troubles, verdictLine, verdictOf } from "./summary.js";
+import {
+  denominators,
+  isBad,
+  notApplicable,
+  played,
+  type Trouble,
+  troubles,
+  verdictLine,
+  verdictOf,
+} from "./summary.js";
 import { count, duration, plain, short, wrap } from "./text.js";
 
 /** Failures that are told in full; of the rest the ids. */

@@ -110,7 +110,9 @@ const spelled = (id: string, as: Spelling): string =>
 /** The accounts that units need, all together. */
 export function accountsOf(units: readonly Unit[], tokenOf: (user: string) => string): Accounts {
   return {
-    users: [...new Set(units.map(({ probe }) => probe)), ...units.flatMap(({ users }) => [...users.values()])].map((id) => ({ id, token: tokenOf(id) })),
+    users: [...new Set(units.map(({ probe }) => probe)), ...units.flatMap(({ users }) => [...users.values()])].map(
+      (id) => ({ id, token: tokenOf(id) }),
+    ),
     groups: units.flatMap(({ one, users, groups }) =>
       Object.entries(one.groups).map(([name, { members, firstSeq }]) => ({
         id: groups.get(name)!,

@@ -121,7 +121,8 @@ export async function probe(
     return { takesAnyToken: stranger.answer !== null && "welcome" in stranger.answer };
   } catch (error) {
     if (!(error instanceof DialRefused)) throw error;
-    if (way === "url") throw new WouldNotStart(`${error.message}: something listens there that takes no connection of imwire.`);
+    if (way === "url")
+      throw new WouldNotStart(`${error.message}: something listens there that takes no connection of imwire.`);
     return { takesAnyToken: false };
   } finally {
     for (const { wire } of talks) wire?.end();

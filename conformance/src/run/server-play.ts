@@ -237,7 +237,8 @@ export class ServerPlay extends Play {
 
   /** The Hello of a device, with what a case wants otherwise. */
   #hello(device: Device, over: Json): Json {
-    if (over["token"] !== undefined && !JSON.stringify(over["token"]).includes("$")) this.#strangers.push(device.open());
+    if (over["token"] !== undefined && !JSON.stringify(over["token"]).includes("$"))
+      this.#strangers.push(device.open());
     return {
       hello: {
         versionMin: VERSION,

@@ -288,7 +288,11 @@ export const lacking = (
   absent: readonly string[],
   levelOf: (clauses: readonly string[]) => Level,
 ): Finished => {
-  const played = notApplicable(unit, `the ${who} does not offer ${[...new Set(absent)].toSorted().join(", ")}`, levelOf);
+  const played = notApplicable(
+    unit,
+    `the ${who} does not offer ${[...new Set(absent)].toSorted().join(", ")}`,
+    levelOf,
+  );
   return { unit, played, history: [], durationMs: 0, devices: new Map() };
 };
 
