@@ -26,7 +26,14 @@ export const utf8Bytes = (value: Unknown): number => Buffer.byteLength(textOf(va
 export const higher = (a: bigint, b: bigint): bigint => (a > b ? a : b);
 
 /** A key of parts that no part can forge. */
-export const keyOf = (...parts: readonly (string | number | bigint)[]): string => JSON.stringify(parts.map(String));
+export function keyOf(...parts: readonly (string | number | bigint)[]): string {
+  let key = "";
+  for (const part of parts) {
+    const text = String(part);
+    key += `${text.length} ${text}`;
+  }
+  return key;
+}
 
 /** An id for a sentence: the last eight hex digits of its bytes. */
 export const shortId = (value: Unknown): string => {
