@@ -111,7 +111,7 @@ describe("the programs of the README", () => {
     async () => {
       const folder = project();
       const url = await devServer(folder).url;
-      const bob = await createClient({ url, token: "bob" });
+      const bob = await createClient({ url, token: "dev:bob" });
       onTestFinished(() => bob.close());
       const came = new Promise<string>((resolve) =>
         bob.on("message", ({ senderId, text }) => resolve(`${senderId}: ${text}`)),

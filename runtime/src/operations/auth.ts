@@ -194,13 +194,13 @@ const isUser = (user: string): boolean => isName(user) && !/\p{Surrogate}/u.test
 const toMs = (seconds: number): number => Math.min(Number.MAX_SAFE_INTEGER, Math.max(0, Math.floor(seconds * 1000)));
 
 /**
- * For development: anybody is anybody. Takes `ann` and `dev:ann`; `dev:ann:<expiresAtMs>` ends, and
+ * For development: anybody is anybody who says so. Takes `dev:ann` and no other token; `dev:ann:<expiresAtMs>` ends, and
  * `dev:ann:<expiresAtMs>:<issuedAtMs>` says when it was issued. The end may be left out: `dev:ann::<issuedAtMs>`.
  */
 export function devAuthenticator(wallMs: () => number = Date.now): Authenticate {
   return async (token) => {
     const match = /^dev:(?<user>.*?)(?::(?<end>\d{0,15})(?::(?<issued>\d{1,15}))?)?$/su.exec(token);
-    const { user = token, end = "", issued = "" } = match?.groups ?? {};
+    const { user = "", end = "", issued = "" } = match?.groups ?? {};
     if (!isUser(user)) return REFUSED;
     if (end !== "" && Number(end) <= wallMs()) return REFUSED;
     return {

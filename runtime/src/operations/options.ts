@@ -155,7 +155,7 @@ export const OPTIONS: Section = section("The configuration of imwire-server.", {
     "Starts a new epoch: every client drops its cursors and syncs anew. Say it once, after the database was put back from a backup.",
     { notFrom: ["variable", "file"] },
   ),
-  dev: flag("For development only: the token `dev:ann`, or just `ann`, is the user ann, so that anybody is anybody."),
+  dev: flag("For development only: the token `dev:ann` is the user ann, so that anybody is anybody."),
   jwt: section("Who may log in: tokens are JSON Web Tokens, proved by one secret, one public key or one JWKS.", {
     algorithms: {
       type: "array",

@@ -33,7 +33,7 @@ export interface Report {
 const [url, file, lookAt] = process.argv.slice(2) as [string, string, string];
 const SCREEN = 20;
 
-const client = await createClient({ url, token: "reader", store: SqliteClientStore.open(file) });
+const client = await createClient({ url, token: "dev:reader", store: SqliteClientStore.open(file) });
 const named: string[] = [];
 const came: Record<string, { first: number; last: number; count: number }> = {};
 const heads = new Map<string, number>();

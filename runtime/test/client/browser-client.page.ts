@@ -56,7 +56,7 @@ export const pageCalls = {
     await claimStore(store, new AbortController().signal);
     phase = "claimed";
     const opened = await IndexedDbClientStore.open(store);
-    client = await createClient({ url, token: user, store: opened });
+    client = await createClient({ url, token: `dev:${user}`, store: opened });
     client.on("message", (message) => messages.push(message));
     client.on("connection", (status) => states.push(status.state));
     client.on("trouble", (what, error) => {
@@ -146,7 +146,7 @@ export const pageCalls = {
     setup: Setup,
   ): Promise<{ totalMs: number; firstPageMs: number; longestBlockMs: number; atLevel: number; lines: string[] }> => {
     const store = await IndexedDbClientStore.open(setup.store);
-    const puller = await createClient({ url: setup.url, token: setup.user, store });
+    const puller = await createClient({ url: setup.url, token: `dev:${setup.user}`, store });
     const lines: string[] = [];
     let open = 0;
     let firstPage = 0;

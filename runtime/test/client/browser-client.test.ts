@@ -75,7 +75,7 @@ describe.skipIf(CHROMIUM === null)(`a client in a browser${CHROMIUM === null ? `
   async function other(
     user: string,
   ): Promise<{ client: ImwireClient; lines: string[]; until(count: number): Promise<string[]>; all: Message[] }> {
-    const client = await createClient({ url: server.urls[0]!, token: user });
+    const client = await createClient({ url: server.urls[0]!, token: `dev:${user}` });
     const lines: string[] = [];
     const all: Message[] = [];
     let look = () => {};

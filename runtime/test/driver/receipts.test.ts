@@ -20,7 +20,7 @@ test("READ-4: in groups of more than receiptMembersMax members nobody is told wh
     acts: [{ kind: "createGroup", group: "team", members: ["ann", "bob", "eve"] }],
   });
   const url = server.urls[0]!;
-  const [ann, bob] = await Promise.all(["ann", "bob"].map((token) => createClient({ url, token })));
+  const [ann, bob] = await Promise.all(["dev:ann", "dev:bob"].map((token) => createClient({ url, token })));
   clients.push(ann!, bob!);
   await Promise.all(clients.map((client) => client.connect()));
   const told: string[] = [];

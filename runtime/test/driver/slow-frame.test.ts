@@ -21,7 +21,7 @@ const hello: FrameBody = {
     versionMin: 1000,
     versionMax: 1000,
     features: [],
-    token: "bob",
+    token: "dev:bob",
     deviceId: "phone",
     clientName: "",
     clientVersion: "",
