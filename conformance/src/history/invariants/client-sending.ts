@@ -169,10 +169,15 @@ const repeatsWait = invariant(
     says: "A refused send is repeated neither before retry_after_ms nor before send_retry_ms_min have passed.",
   },
   (view, find) => {
+    const ends = view.steps.flatMap((step) =>
+      step.kind === "process" && step.event.what !== "started" ? [step.event.n] : [],
+    );
     walkRepeats(
       view,
       (item) => refusedOf(item)["retry"] === "RETRY_CLASS_LATER",
       (item, refusal) => {
+        // What a program has in mind ends with it.
+        if (ends.some((n) => n > refusal.event.n && n < item.event.n)) return;
         const waited = item.event.at - refusal.event.at;
         const retryAfter = numberOf(refusedOf(refusal)["retryAfterMs"]);
         const least = refusal.link === item.link ? numberOf(item.link.timers["sendRetryMsMin"]) : 0;
