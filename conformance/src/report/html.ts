@@ -114,7 +114,7 @@ function head(result: Result): string {
     `<p class="over">imwire ${escaped(result.protocol)} · ${escaped(result.profile)}</p>`,
     `<h1>${escaped(verdictLine(result))}</h1>`,
     `<div class="figures">`,
-    ...figures.map(([name, of]) => figure(name, of.pass, judged(of), aside(of))),
+    ...figures.filter(([, { total }]) => total > 0).map(([name, of]) => figure(name, of.pass, judged(of), aside(of))),
     `</div>`,
     `<details class="facts"><summary>About this run</summary><dl>`,
     ...facts.map(([name, value]) => `<dt>${escaped(name)}</dt><dd>${escaped(value)}</dd>`),

@@ -47,7 +47,12 @@ const DEATH_MS = 1000;
 /** Waits until it is known that a server has died that takes no connections any more; not at all where it takes them. */
 export async function deathOf(server: RunningServer): Promise<void> {
   const url = server.urls.tcp ?? server.urls.websocket!;
-  if (await listens(hostOf(url), portOf(url), DEATH_MS)) return;
+  const isThere = () => listens(hostOf(url), portOf(url), DEATH_MS);
+  if (await isThere()) {
+    // A process that is ending closes one thing after another.
+    await pause(RESPITE_MS);
+    if (server.died !== null || (await isThere())) return;
+  }
   await new Promise<void>((resolve) => {
     const done = () => {
       clearTimeout(timer);
