@@ -255,6 +255,7 @@ let packed = null;
 
 async function historyOf(one) {
   packed ??= JSON.parse(document.getElementById("histories").textContent);
+  if (packed[one.history] === undefined) return null;
   const bytes = Uint8Array.from(atob(packed[one.history]), (character) => character.charCodeAt(0));
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
   return JSON.parse(await new Response(stream).text());
@@ -341,6 +342,16 @@ async function fill(row, one) {
   } catch (error) {
     body.append(
       el("p", { class: "fact" }, `The history cannot be unpacked here (${error.message}); it is in ${one.history}.`),
+    );
+    return;
+  }
+  if (history === null) {
+    body.append(
+      el(
+        "p",
+        { class: "fact" },
+        `The history is in ${one.history}, beside this page, which would be too large with it.`,
+      ),
     );
     return;
   }

@@ -14,6 +14,13 @@ export class Random {
     for (let i = 0; i < 12; i++) this.uint32();
   }
 
+  /** One that goes on from here by itself: what is played twice draws the same twice. */
+  copy(): Random {
+    const copy = new Random(0, "");
+    [copy.#a, copy.#b, copy.#c, copy.#counter] = [this.#a, this.#b, this.#c, this.#counter];
+    return copy;
+  }
+
   /** 0 to 2^32 - 1. */
   uint32(): number {
     const t = (((this.#a + this.#b) | 0) + this.#counter) | 0;

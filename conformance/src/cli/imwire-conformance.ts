@@ -252,7 +252,9 @@ not start or refuses the suite's tokens, 70 a fault of the suite, 130 interrupte
 
   root
     .command("replay")
-    .description("judges the histories of a bundle again, with the invariants of this suite")
+    .description(
+      "judges the histories of a bundle again with the invariants of this suite; checks of steps stay as they were judged",
+    )
     .argument("<bundle>", "bundle.json.gz of a report")
     .option("--only <id>", "one case: its history is printed, frame by frame")
     .option("--mermaid", "prints the history as a Mermaid diagram, for an issue", false)

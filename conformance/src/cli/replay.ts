@@ -1,4 +1,7 @@
-/** Judges what was recorded again: with the invariants of this suite, without the implementation. */
+/**
+ * Judges what was recorded again: with the invariants of this suite, without the implementation. Checks of steps need
+ * somebody who answers, and stay as they were judged.
+ */
 import type { HistoryEvent } from "../history/history.js";
 import { readBundle } from "../report/bundle.js";
 import { eventLine } from "../report/frames.js";

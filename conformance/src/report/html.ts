@@ -13,7 +13,7 @@ import { type Clauses, familyOf, KEYWORDS } from "./clauses.js";
 import { eventLabel, eventLine, participants } from "./frames.js";
 import { caseKey, type Histories } from "./result-file.js";
 import { denominators, isBad, judged, verdictLine, verdictOf, WORST_FIRST } from "./summary.js";
-import { duration, escaped } from "./text.js";
+import { count, duration, escaped } from "./text.js";
 
 const asset = (name: string): string => readFileSync(new URL(`../../report/${name}`, import.meta.url), "utf8");
 
@@ -107,14 +107,14 @@ function head(result: Result): string {
     ["MUST checks", counts.must],
     ["SHOULD checks", counts.should],
     ["clauses", counts.clauses],
-    ["cases", counts.cases],
+    [`runs of ${count(new Set(result.cases.map(({ id }) => id)).size, "case")}`, counts.cases],
   ] as const;
   return [
     `<header class="${verdictOf(result)}">`,
     `<p class="over">imwire ${escaped(result.protocol)} · ${escaped(result.profile)}</p>`,
     `<h1>${escaped(verdictLine(result))}</h1>`,
     `<div class="figures">`,
-    ...figures.map(([name, of]) => figure(name, of.pass, judged(of), aside(of))),
+    ...figures.filter(([, { total }]) => total > 0).map(([name, of]) => figure(name, of.pass, judged(of), aside(of))),
     `</div>`,
     `<details class="facts"><summary>About this run</summary><dl>`,
     ...facts.map(([name, value]) => `<dt>${escaped(name)}</dt><dd>${escaped(value)}</dd>`),
@@ -124,16 +124,39 @@ function head(result: Result): string {
   ].join("\n");
 }
 
+/** What histories may take of the page, characters: it is to be opened, and sent to somebody. */
+const PACKED_MAX = 8_000_000;
+
+/** The histories that stand in the page: those of what went wrong, then as many of the others as there is room for. */
+function packedWithin({ cases }: Result, histories: Histories): Record<string, string> {
+  const found = cases.flatMap(({ history, word }) => {
+    const events = history === undefined ? undefined : histories.get(history);
+    return history === undefined || !events ? [] : [{ history, events, word }];
+  });
+  const size = (events: readonly HistoryEvent[]) =>
+    events.reduce((sum, event) => sum + (event.kind === "frame" ? event.hex.length : 0), 0);
+  const sized = found.map((each) => ({ ...each, isPlain: each.word === "pass", size: size(each.events) }));
+  const packedAll: Record<string, string> = {};
+  let room = PACKED_MAX;
+  for (const { history, events, ...each } of sized.sort(
+    (a, b) => Number(a.isPlain) - Number(b.isPlain) || a.size - b.size,
+  )) {
+    // Hex does not pack to less than this: no need to try.
+    if (each.size / 2 > room) continue;
+    const text = packed(events);
+    if (text.length > room) continue;
+    packedAll[history] = text;
+    room -= text.length;
+  }
+  return packedAll;
+}
+
 /** The whole file. */
 export function html(result: Result, histories: Histories, clauses: Clauses): string {
   const script = asset("page.js");
   const style = asset("page.css");
   if (/<\/(script|style)|<!--/i.test(script + style)) throw new Error("the page's own script or style would end early");
-  const packedAll: Record<string, string> = {};
-  for (const { history } of result.cases) {
-    const events = history === undefined ? undefined : histories.get(history);
-    if (history !== undefined && events) packedAll[history] = packed(events);
-  }
+  const packedAll = packedWithin(result, histories);
   const policy = [
     "default-src 'none'",
     `script-src ${hash(script)}`,

@@ -10,7 +10,7 @@ import type {
 } from "../subject/subject.js";
 import { PAIR_TIMERS, PairPlay } from "./pair-play.js";
 import { accountsOf, settingsOf, type Unit } from "./plan.js";
-import { concerns, type Finished, lacking, type RunOptions } from "./server-run.js";
+import { concerns, deathOf, type Finished, lacking, type RunOptions } from "./server-run.js";
 
 export interface PairUnderTest {
   readonly server: ServerUnderTest;
@@ -93,6 +93,7 @@ export class PairRun {
     shared.server ??= this.#start(shared.units, shared.settings);
     const server = await shared.server;
     const finished = server.died === null ? await this.#play(unit, server) : null;
+    if (finished?.played.word === "fail" && this.subject.server.way === "command") await deathOf(server);
     // Whoever else played there may have killed it: played again by itself, so that only the culprit is blamed.
     if (finished === null || server.died !== null) await this.#alone(unit);
     else this.options.onFinish(finished);
@@ -110,7 +111,8 @@ export class PairRun {
 
   async #play(unit: Unit, server: RunningServer): Promise<Finished> {
     const { clock, patienceMs, levelOf } = this.options;
-    const { one, permutation, random } = unit;
+    const { one, permutation } = unit;
+    const random = unit.random.copy();
     this.options.onStart(unit);
     const clients = new Map<string, RunningClient>();
     const clean = new Set<string>();

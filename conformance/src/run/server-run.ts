@@ -9,6 +9,8 @@ import {
   Unsupported,
   WouldNotStart,
 } from "../subject/subject.js";
+import { listens } from "../subject/ports.js";
+import { hostOf, portOf } from "../subject/told.js";
 import type { Clock } from "./clock.js";
 import { accountsOf, settingsOf, type Unit } from "./plan.js";
 import type { Played } from "./play.js";
@@ -38,6 +40,31 @@ export interface RunOptions {
 
 /** How long a server that died is left alone before the next one is started, milliseconds. */
 const RESPITE_MS = 100;
+/** How long after it took its last connection the death of a server may take to be known, milliseconds. */
+const DEATH_MS = 1000;
+
+/** Waits until it is known that a server has died that takes no connections any more; not at all where it takes them. */
+export async function deathOf(server: RunningServer): Promise<void> {
+  const url = server.urls.tcp ?? server.urls.websocket!;
+  const isThere = () => listens(hostOf(url), portOf(url), DEATH_MS);
+  if (await isThere()) {
+    // A process that is ending closes one thing after another.
+    await pause(RESPITE_MS);
+    if (server.died !== null || (await isThere())) return;
+  }
+  await new Promise<void>((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      quiet();
+      resolve();
+    };
+    const timer = setTimeout(done, DEATH_MS);
+    const quiet = server.onProcess(() => {
+      if (server.died !== null) done();
+    });
+    if (server.died !== null) done();
+  });
+}
 
 /** Units that are served by servers of the same settings. */
 interface Group {
@@ -151,7 +178,7 @@ export class ServerRun {
         }
         if (isApart) {
           const unit = suspects.shift()!;
-          this.#finish(await this.#play(unit, server));
+          this.#finish(await this.#told(await this.#play(unit, server), server));
         } else {
           const affected: Unit[] = [];
           let isSpoiled = false;
@@ -159,7 +186,7 @@ export class ServerRun {
             while (server.died === null && !isSpoiled && !this.#options.signal.aborted && this.#vigil.reason === null) {
               const unit = waiting.shift();
               if (!unit) return;
-              const finished = await this.#play(unit, server);
+              const finished = await this.#told(await this.#play(unit, server), server);
               if (server.died !== null && width > 1) affected.push(unit);
               else this.#finish(finished);
               isSpoiled = unit.one.isAlone && (spoils(unit) || finished.played.word !== "pass");
@@ -174,6 +201,19 @@ export class ServerRun {
         await server.dispose();
       }
     }
+  }
+
+  /** A connection ends before the process whose end it was: who fails of that is told of with the death, or not blamed. */
+  async #told(finished: Finished, server: RunningServer): Promise<Finished> {
+    const { played, history } = finished;
+    const isCutOff = history.some(
+      (event) => event.kind === "connection" && event.by === "subject" && event.what !== "opened",
+    );
+    if (played.word !== "fail" || this.#subject.way !== "command") return finished;
+    if (server.died === null && isCutOff) await deathOf(server);
+    if (server.died === null || played.reason === server.died) return finished;
+    const reason = [...(played.reason === undefined ? [] : [played.reason]), server.died].join("; ");
+    return { ...finished, played: { ...played, reason } };
   }
 
   #finish(finished: Finished): void {
@@ -221,13 +261,14 @@ export class ServerRun {
     if (unprepared !== null) {
       return { unit, played: notApplicable(unit, unprepared, levelOf), ...nothing, durationMs: 0 };
     }
-    const scope = new Scope({ users: unit.users, groups: unit.groups }, unit.random, () => clock.wall());
+    const random = unit.random.copy();
+    const scope = new Scope({ users: unit.users, groups: unit.groups }, random, () => clock.wall());
     const play = new ServerPlay(
       {
         one: unit.one,
         permutation: unit.permutation,
         scope,
-        random: unit.random,
+        random,
         recorder,
         clock,
         patienceMs,

@@ -2,7 +2,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { folder, imwire, node, SERVER } from "./world.ts";
+import { developmentServer, folder, imwire, node, SERVER } from "./world.ts";
 
 const write = (name: string, text: string): string => {
   writeFileSync(join(folder, name), text);
@@ -66,8 +66,9 @@ test("a filter is good in either case of letters", { timeout: 60_000 }, async ()
 });
 
 test("where the disk is full the verdict is said all the same", { timeout: 60_000 }, async () => {
-  // Blocks of 512 bytes: room for the file that tries the folder, and not for a result.
-  const ended = await imwire(["server", "--cmd", SERVER, "--only", "s-conn-024", "--split", "whole", "--quiet"], {
+  const url = await developmentServer();
+  // Blocks of 512 bytes: room for the file that tries the folder, and not for a page.
+  const ended = await imwire(["server", "--url", url, "--only", "s-conn-024", "--quiet"], {
     shell: "trap '' XFSZ; ulimit -f 64",
   });
   expect(ended.out).toMatch(/conforms to imwire 1\.0, core\n$/);

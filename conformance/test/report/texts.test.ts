@@ -38,11 +38,12 @@ describe("the end of a run on a terminal", () => {
   });
 
   test("the end: what was not applicable and why, the denominators, the verdict last", () => {
-    expect(told(RESULT).trimEnd().split("\n").slice(-5)).toEqual([
+    expect(told(RESULT).trimEnd().split("\n").slice(-6)).toEqual([
       "not applicable",
       "  1 case    needs server.groups",
       "",
-      "core 1.0, suite 1.0.0: 2/6 MUST checks, 0/1 SHOULD, 1 not applicable; clauses 2/7; seed 7, 2.3 s",
+      "core 1.0, suite 1.0.0: 7 cases in 8 runs; 2/6 MUST checks, 0/1 SHOULD, 1 not applicable; clauses",
+      "  2/7; seed 7, 2.3 s",
       "example-server 0.3.1 does not conform to imwire 1.0, core: 3 MUST checks did not hold",
     ]);
   });
@@ -83,7 +84,7 @@ describe("the end of a run on a terminal", () => {
     const cases = RESULT.cases.map((one) => (one.word === "fail" ? { ...one, baseline: "known" } : one));
     const text = told({ ...RESULT, cases, baseline: { file: "baseline.yaml", covered: 2, stale: ["old/check"] } });
     expect(text).not.toMatch(/^FAIL/m);
-    expect(text).toContain("2 cases known to the baseline\n1 entry of the baseline no longer true");
+    expect(text).toContain("1 case in 2 runs known to the baseline\n1 entry of the baseline no longer true");
   });
 
   test("green when all held, and never without a check", () => {
@@ -112,8 +113,8 @@ test("progress: one line for a terminal, a line every ten percent for a log", ()
   const log = progressLog();
   const lines = Array.from({ length: 35 }, (_, done) => log(done + 1, 35, 0)).filter((line) => line !== null);
   expect(lines).toHaveLength(10);
-  expect(lines[0]).toBe(" 10 %  4 of 35 cases, 0 failed");
-  expect(lines[9]).toBe("100 %  35 of 35 cases, 0 failed");
+  expect(lines[0]).toBe(" 10 %  4 of 35 runs, 0 failed");
+  expect(lines[9]).toBe("100 %  35 of 35 runs, 0 failed");
 });
 
 describe("JUnit XML", () => {
