@@ -177,7 +177,7 @@ function apply() {
     }
   }
   for (const [family, row] of familyRow) row.hidden = !groups.has(family);
-  tally.textContent = `${cases} of ${data.cases.length} cases, ${clauses} of ${data.clauses.length} clauses`;
+  tally.textContent = `${cases} of ${data.cases.length} runs, ${clauses} of ${data.clauses.length} clauses`;
   none.hidden = cases > 0;
   noClause.hidden = clauses > 0;
 }

@@ -1,5 +1,6 @@
 /** Plays units against servers: many at a time on one that they share, and those that kill theirs each on its own. */
 import { type HistoryEvent, type Observed, Recorder } from "../history/history.js";
+import { setTimeout as pause } from "node:timers/promises";
 import { allSteps, type Json } from "../case/case.js";
 import { Scope } from "../case/scope.js";
 import {

@@ -90,7 +90,7 @@ describe.skipIf(CHROMIUM === null)(`in a browser${WITHOUT}`, () => {
     expect(await shown()).toEqual([]);
     await page.fill("#f-search", "push-1");
     expect(await shown()).toEqual(["push-numbers"]);
-    expect(await page.textContent(".tally")).toBe("1 of 8 cases, 1 of 9 clauses");
+    expect(await page.textContent(".tally")).toBe("1 of 8 runs, 1 of 9 clauses");
     await page.click("text=clear");
     expect(await shown()).toHaveLength(8);
   });
