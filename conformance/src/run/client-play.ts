@@ -348,7 +348,7 @@ export class ClientPlay extends Play {
       if (other) throw new NotMet(`a ${other.kind ?? "frame that is none"} came`, [other.event.n]);
       return;
     }
-    if (act["answer"] !== undefined) return this.#answerLast(link, act, step);
+    if (act["answer"] !== undefined) return this.#answerLast(link, act);
     if (act["refuse"] !== undefined) return this.#refuse(link, act);
     if (act["push"] !== undefined) return this.#push(link, act);
     if (act["notify"] !== undefined) {
@@ -610,7 +610,7 @@ export class ClientPlay extends Play {
   }
 
   /** Answers the last request of a kind that was heard, or a send by its name, as a sound server does. */
-  async #answerLast(link: Link, act: Json, step: Step): Promise<void> {
+  async #answerLast(link: Link, act: Json): Promise<void> {
     const what = this.scope.text(String(act["answer"]));
     const isKind = BY_ITSELF.has(what);
     const about = act["of"] === undefined ? null : conversationOf(String(act["of"]), this.scope);
@@ -631,7 +631,6 @@ export class ClientPlay extends Play {
     for (let i = 0; i < Number(act["times"] ?? 1); i++) {
       link.tell(frames, act["alien"] === true ? ALIEN_FIELDS : null);
     }
-    void step;
   }
 
   async #refuse(link: Link, act: Json): Promise<void> {

@@ -147,7 +147,7 @@ export class ServerPlay extends Play {
     if (act["count"] !== undefined) return this.#count(device, act);
     if (act["closed"] !== undefined) return this.#closed(device, step);
     if (act["alive"] !== undefined) return this.#fence(link);
-    if (act["gets"] !== undefined) return this.#gets(device, act, step);
+    if (act["gets"] !== undefined) return this.#gets(device, act);
     if (act["log"] !== undefined) return this.#log(device, act);
     if (act["pages"] !== undefined) return this.#pages(device, act);
     if (act["sees"] !== undefined) return this.#sees(link, act["sees"] as Json, step);
@@ -517,7 +517,7 @@ export class ServerPlay extends Play {
   }
 
   /** Follows a conversation as a well-made device does, by pushes and by pulls, until it has the messages that are named. */
-  async #gets(device: Device, act: Json, step: Step): Promise<void> {
+  async #gets(device: Device, act: Json): Promise<void> {
     const names = namesOf(act["gets"]!, this.scope);
     const conversation = conversationOf(String(act["from"]), this.scope);
     const key = JSON.stringify(conversation);
@@ -584,7 +584,6 @@ export class ServerPlay extends Play {
       const wrong = mismatches(ENTRY(), name, got[i]!.entry, this.scope);
       if (wrong.length > 0) throw new NotMet(wrong.join("; "), [got[i]!.event]);
     });
-    void step;
   }
 
   #untakenOf(link: Link, kinds: readonly string[], { conversation }: Json): Heard | undefined {

@@ -44,7 +44,7 @@ const CALLS: readonly [words: string[], code: number, says: RegExp][] = [
   [["client", "--cmd", "exit 3", "--only", "c-conn-010"], 4, /ended with exit code 3/],
   [["both", "--server", SERVER, "--client", "x", "--only", "s-send-0001"], 2, /did you mean s-send-001\?/],
   [["accounts"], 2, /give --seed/],
-  [["explain", "SEND-333"], 2, /did you mean SEND-3/],
+  [["explain", `SEND-${333}`], 2, /did you mean SEND-3/],
   [["replay", "none.gz"], 2, /none\.gz cannot be read: ENOENT/],
   [["diff", "a.json", "b.json"], 2, /a\.json cannot be read: ENOENT/],
   [["baseline", "update", "--result", "none.json", "--baseline", "x.yaml"], 2, /none\.json cannot be read/],
