@@ -243,7 +243,7 @@ describe("files of cases", () => {
   });
 
   for (const [about, from, to, sentence] of [
-    ["a clause that is none", "proves: SEND-3", "proves: SEND-0", "SEND-99, which is no clause"],
+    ["a clause that is none", "proves: SEND-3", `proves: SEND-${99}`, "99, which is no clause"],
     ["another side's clause", "proves: SEND-3", "proves: SEND-2", "which binds a client"],
     ["a mutant that is none", "kills: one", "kills: two", 'there is no mutant "two"'],
     ["a capability that is none", "profile: core", "profile: core\n    needs: server.wings", "no capability"],
