@@ -2,7 +2,6 @@
 import { randomBytes } from "node:crypto";
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
-import type { Profile } from "../case/case.js";
 import { badge } from "../report/badge.js";
 import { writeBundle } from "../report/bundle.js";
 import { html } from "../report/html.js";
@@ -16,18 +15,10 @@ import type { Result } from "../run/result.js";
 import { judged, type JudgeOptions, planned, planOf, type Subjects } from "../run/run.js";
 import type { Suite } from "../run/suite.js";
 import { exitOf } from "../run/tally.js";
-import type { Split, Transport } from "../wire/connection.js";
 import { EXIT, UsageError } from "./exit.js";
 
-export interface RunFlags {
-  readonly profile: Profile;
-  readonly only: readonly string[];
-  readonly exclude: readonly string[];
-  readonly transports: readonly Transport[];
-  readonly splits: readonly Split[];
-  readonly seed: number;
-  readonly jobs: number;
-  readonly shuffle: boolean;
+/** What the flags of a command say: how a run is to be, and what is to become of it. */
+export interface RunFlags extends Omit<JudgeOptions, "patienceMs" | "clock"> {
   readonly patience: number;
   readonly failFast: boolean;
   readonly report: string;
