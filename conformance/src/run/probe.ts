@@ -10,11 +10,6 @@ import { NotUsable, type RunningServer, type ServerUnderTest, WouldNotStart } fr
 import { dial, DialRefused, type Wire } from "../wire/connection.js";
 import type { Clock } from "./clock.js";
 
-export interface Probed {
-  /** Anybody's word is a token, as with a server for development: it has none to refuse. */
-  readonly takesAnyToken: boolean;
-}
-
 const VERSION = 1000;
 const FRAME_BYTES_MAX = 64 * 2 ** 20;
 
@@ -92,7 +87,7 @@ export async function probe(
   server: RunningServer,
   user: string,
   { clock, patienceMs }: { readonly clock: Clock; readonly patienceMs: number },
-): Promise<Probed> {
+): Promise<void> {
   const talks: Talk[] = [];
   const said = async (token: string): Promise<{ talk: Talk; answer: Json | null }> => {
     const talk = new Talk(clock, patienceMs);
@@ -109,7 +104,7 @@ export async function probe(
         `The server refuses the token ${JSON.stringify(token.slice(0, 60))} of the user "${user}" with TOKEN_REJECTED, so that no case could be played: give it the tokens that it takes (--token-template, --accounts, or {accounts} in its command).`,
       );
     }
-    if (way !== "url") return { takesAnyToken: false };
+    if (way !== "url") return;
     const named = (answer?.["welcome"] as Json | undefined)?.["userId"];
     if (named !== undefined && named !== user) {
       throw new WouldNotStart(
@@ -117,13 +112,10 @@ export async function probe(
       );
     }
     if (named !== undefined && server.knowsGroups) await isNew(talk, user);
-    const stranger = await said(`nobody-${user}-knows-this`);
-    return { takesAnyToken: stranger.answer !== null && "welcome" in stranger.answer };
   } catch (error) {
     if (!(error instanceof DialRefused)) throw error;
     if (way === "url")
       throw new WouldNotStart(`${error.message}: something listens there that takes no connection of imwire.`);
-    return { takesAnyToken: false };
   } finally {
     for (const { wire } of talks) wire?.end();
   }

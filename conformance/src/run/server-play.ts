@@ -53,14 +53,10 @@ class Device {
 
 export class ServerPlay extends Play {
   readonly devices: ReadonlyMap<string, Device>;
-  /** Connections whose Hello had a token that the case made up. */
-  readonly #strangers: Link[] = [];
 
   constructor(
     set: PlaySetting,
     readonly server: RunningServer,
-    /** A server for development, by URL: it has no token to refuse. */
-    readonly takesAnyToken = false,
   ) {
     super(set);
     this.devices = new Map(
@@ -85,18 +81,6 @@ export class ServerPlay extends Play {
   }
 
   protected override async perform(step: Step): Promise<void> {
-    try {
-      await this.#perform(step);
-    } catch (error) {
-      const isTaken = ({ heard }: Link) => heard.some(({ kind }) => kind === "welcome");
-      if (this.takesAnyToken && error instanceof NotMet && this.#strangers.some(isTaken)) {
-        throw new NotApplicable("the server takes any token, as for development, and so has none to refuse");
-      }
-      throw error;
-    }
-  }
-
-  async #perform(step: Step): Promise<void> {
     if (await this.common(step)) return;
     if (step["server"] !== undefined) return serverDoes(this.server, step["server"], {});
     if (step["control"] !== undefined) return controlDoes(this.server, this.scope, step, (name) => this.#device(name));
@@ -247,8 +231,6 @@ export class ServerPlay extends Play {
 
   /** The Hello of a device, with what a case wants otherwise. */
   #hello(device: Device, over: Json): Json {
-    if (over["token"] !== undefined && !JSON.stringify(over["token"]).includes("$"))
-      this.#strangers.push(device.open());
     return {
       hello: {
         versionMin: VERSION,

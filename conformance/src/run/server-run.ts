@@ -15,7 +15,7 @@ import { hostOf, portOf } from "../subject/told.js";
 import type { Clock } from "./clock.js";
 import { accountsOf, settingsOf, type Unit } from "./plan.js";
 import type { Played } from "./play.js";
-import { probe, type Probed } from "./probe.js";
+import { probe } from "./probe.js";
 import type { Level } from "./result.js";
 import { ServerPlay } from "./server-play.js";
 
@@ -105,7 +105,7 @@ export class ServerRun {
   /** The first server that ran, for its name. */
   first: { name: string; version: string; capabilities: ReadonlySet<string> } | null = null;
 
-  #probed: Promise<Probed> | null = null;
+  #probed: Promise<void> | null = null;
   readonly #vigil: Vigil;
 
   constructor(subject: ServerUnderTest, options: RunOptions) {
@@ -276,7 +276,6 @@ export class ServerRun {
         levelOf,
       },
       server,
-      (await this.#probed)?.takesAnyToken ?? false,
     );
     const quiet = server.onProcess((event) => {
       if (concerns(unit, event)) recorder.note(event);

@@ -6,24 +6,31 @@ import type { Program } from "./process.js";
 import { Unsupported } from "./subject.js";
 
 const folder = new URL("../../schema/", import.meta.url);
-const ajv = new Ajv2020({ strict: true, strictRequired: false });
-for (const name of ["accounts", "settings", "control", "adapter"]) {
-  ajv.addSchema(JSON.parse(readFileSync(new URL(`${name}.schema.json`, folder), "utf8")) as object);
+let loaded: Ajv2020 | null = null;
+
+/** The schemas, read when the first line is checked: who only imports the package reads no files. */
+function schemas(): Ajv2020 {
+  if (loaded) return loaded;
+  loaded = new Ajv2020({ strict: true, strictRequired: false });
+  for (const name of ["accounts", "settings", "control", "adapter"]) {
+    loaded.addSchema(JSON.parse(readFileSync(new URL(`${name}.schema.json`, folder), "utf8")) as object);
+  }
+  return loaded;
 }
 
 /** What a shape of the schemas says of a value: null, or what is wrong with it. */
 export function flaw(schema: "accounts" | "settings" | "control" | "adapter", shape: string, value: unknown) {
   const validate = validatorOf(schema, shape);
   if (validate(value)) return null;
-  return ajv.errorsText(validate.errors!.slice(0, 1), { dataVar: "it" });
+  return schemas().errorsText(validate.errors!.slice(0, 1), { dataVar: "it" });
 }
 
 function validatorOf(schema: string, shape: string): ValidateFunction {
-  return ajv.getSchema(`${schema}.schema.json${shape === "" ? "" : `#/$defs/${shape}`}`)!;
+  return schemas().getSchema(`${schema}.schema.json${shape === "" ? "" : `#/$defs/${shape}`}`)!;
 }
 
 export function hasShape(schema: "control" | "adapter", shape: string): boolean {
-  return ajv.getSchema(`${schema}.schema.json#/$defs/${shape}`) !== undefined;
+  return schemas().getSchema(`${schema}.schema.json#/$defs/${shape}`) !== undefined;
 }
 
 /** A line as a sentence quotes it. */
