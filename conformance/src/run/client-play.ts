@@ -16,7 +16,7 @@ import { Log } from "../peer/log.js";
 import type { RunningClient } from "../subject/subject.js";
 import { listen, type Listener, type Take, type Transport } from "../wire/connection.js";
 import { Application, formsOf } from "./application.js";
-import { type Heard, Link } from "./link.js";
+import { type Heard, Link, unknownFields } from "./link.js";
 import { NotApplicable, NotMet, Play, type PlaySetting } from "./play.js";
 import { vectorOf } from "./vectors.js";
 
@@ -369,7 +369,7 @@ export class ClientPlay extends Play {
       }
       link.tell(
         written.map((each) => frameOf(each, this.scope)),
-        act["alien"] === true ? ALIEN_FIELDS : null,
+        act["alien"] === true ? unknownFields(true) : null,
       );
       return;
     }
@@ -383,9 +383,9 @@ export class ClientPlay extends Play {
       return;
     }
     if (act["text"] !== undefined) return link.text(String(act["text"]));
-    if (act["closed"] !== undefined) return this.#closed(link, step);
+    if (act["closed"] !== undefined) return this.closes(link, step);
     if (act["alive"] !== undefined) return this.#fence();
-    if (act["cut"] !== undefined) return this.#cut(link, act["cut"] === "end" ? "end" : "reset");
+    if (act["cut"] !== undefined) return this.endLink(link, act["cut"] === "end" ? "end" : "reset");
     if (act["stall"] !== undefined) return link.stall();
     if (act["resume"] !== undefined) return link.resume();
     throw new CaseError(`the suite's server cannot do this: ${JSON.stringify(act)}`);
@@ -407,7 +407,7 @@ export class ClientPlay extends Play {
 
   /** Waits for a frame that fits in every field, whatever else comes, and takes it. */
   async #sees(link: Link, pattern: Json, step: Step): Promise<void> {
-    const ms = step["within"] === undefined ? this.set.patienceMs : Number(numberValue(step["within"], this.scope));
+    const ms = this.withinOf(step);
     const recent = () => link.heard.slice(-5).map(({ event }) => event.n);
     const found = await this.until(
       () => {
@@ -443,7 +443,7 @@ export class ClientPlay extends Play {
 
   /** Waits until the client syncs again on this connection or opens another, which stays for `next`. */
   async #doubt(link: Link, step: Step): Promise<void> {
-    const ms = step["within"] === undefined ? this.set.patienceMs : Number(numberValue(step["within"], this.scope));
+    const ms = this.withinOf(step);
     const heard = await this.until(
       () =>
         this.untaken(link, "syncReq", {}) ?? (this.#links.indexOf(link) + 1 < this.#links.length ? null : undefined),
@@ -455,7 +455,7 @@ export class ClientPlay extends Play {
 
   /** Waits for a connection that was not taken up yet, and for its Hello. */
   async #next(pattern: JsonValue, step: Step): Promise<void> {
-    const ms = step["within"] === undefined ? this.set.patienceMs : Number(numberValue(step["within"], this.scope));
+    const ms = this.withinOf(step);
     const link = await this.until(
       () => this.#links[this.#current === null ? 0 : this.#links.indexOf(this.#current) + 1],
       () => new NotMet(`the client did not connect within ${ms} ms`),
@@ -586,7 +586,7 @@ export class ClientPlay extends Play {
             : withSlot(entry, act["slot"] as Json, this.scope);
       return { push: { pushSeq, conversation: stored.conversation, entry: sent } };
     });
-    link.tell(frames, act["alien"] === true ? ALIEN_FIELDS : null);
+    link.tell(frames, act["alien"] === true ? unknownFields(true) : null);
   }
 
   #find(id: string): [ReturnType<Log["of"]>, Json] {
@@ -629,7 +629,7 @@ export class ClientPlay extends Play {
       return void link.tell([frames[0]!], null, Number(numberValue(act["frameBytes"], this.scope)));
     }
     for (let i = 0; i < Number(act["times"] ?? 1); i++) {
-      link.tell(frames, act["alien"] === true ? ALIEN_FIELDS : null);
+      link.tell(frames, act["alien"] === true ? unknownFields(true) : null);
     }
   }
 
@@ -645,24 +645,6 @@ export class ClientPlay extends Play {
     link.tell([
       frameOf({ sendAck: { clientMsgId: name, conversation: heard.fields["conversation"]!, refused } }, this.scope),
     ]);
-  }
-
-  async #closed(link: Link, step: Step): Promise<void> {
-    const ms = step["within"] === undefined ? this.set.patienceMs : Number(numberValue(step["within"], this.scope));
-    await this.until(
-      () => (link.closed === null ? undefined : true),
-      () => new NotMet(`the connection is still open after ${ms} ms`),
-      ms,
-    );
-    if (link.isEndedByUs) throw new CaseError("the case closed this connection itself");
-  }
-
-  async #cut(link: Link, how: "end" | "reset"): Promise<void> {
-    link.end(how);
-    await this.until(
-      () => (link.closed === null ? undefined : true),
-      () => new NotMet("the connection did not close"),
-    );
   }
 
   /** A fence, unless the client leaves: then nothing more can come either. */
@@ -694,9 +676,6 @@ export class ClientPlay extends Play {
     await this.#client.call(`fence-${this.set.random.word(4)}`).catch(() => {});
   }
 }
-
-/** Field 9999 as a varint, and 9998 as bytes: what a later version may have added. */
-const ALIEN_FIELDS = Buffer.from("f8f00401f2f00403616263", "hex");
 
 /** An entry whose body has changed on the way, under the CRC that it was sent with. */
 function damaged(entry: Json): Json {

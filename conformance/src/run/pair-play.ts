@@ -213,7 +213,7 @@ export class PairPlay extends Play {
   }
 
   async #net(act: Json, step: Step): Promise<unknown> {
-    const ms = step["within"] === undefined ? this.set.patienceMs : Number(numberValue(step["within"], this.scope));
+    const ms = this.withinOf(step);
     const [verb, what] = Object.entries(act)[0] as [string, JsonValue];
     const names = () => (Array.isArray(what) ? what : [what]).map((name) => this.#device(String(name)));
     const put = (fault: (aim: Aim) => Fault) => {
@@ -364,7 +364,7 @@ export class PairPlay extends Play {
     const pair = group === null ? (on as string[]) : [];
     const viewOf = ({ app, user }: Device): Json =>
       app.address(group ?? pair.find((each) => this.scope.user(each) !== user) ?? pair[0]!);
-    const ms = step["within"] === undefined ? this.set.patienceMs : Number(numberValue(step["within"], this.scope));
+    const ms = this.withinOf(step);
     const until = this.set.clock.now() + ms;
     for (;;) {
       const died = this.died();

@@ -234,6 +234,35 @@ export abstract class Play {
     });
   }
 
+  /** How long a step may wait, milliseconds. */
+  protected withinOf(step: Step): number {
+    return step["within"] === undefined ? this.set.patienceMs : Number(numberValue(step["within"], this.scope));
+  }
+
+  /** Ends a connection and waits until it is gone on this side. */
+  protected async endLink(link: Link, how: "end" | "reset"): Promise<void> {
+    link.end(how);
+    await this.until(
+      () => (link.closed === null ? undefined : true),
+      () => new NotMet("the connection did not close"),
+    );
+  }
+
+  /** Waits until the other side closes a connection. */
+  protected async closes(link: Link, step: Step): Promise<void> {
+    const ms = this.withinOf(step);
+    await this.until(
+      () => (link.closed === null ? undefined : true),
+      () =>
+        new NotMet(
+          `the connection is still open after ${ms} ms`,
+          link.heard.slice(-2).map(({ event }) => event.n),
+        ),
+      ms,
+    );
+    if (link.isEndedByUs) throw new CaseError("the case closed this connection itself");
+  }
+
   protected elapse(ms: number): Promise<void> {
     return new Promise((resolve) => void this.set.clock.after(ms, resolve));
   }
@@ -333,7 +362,7 @@ export abstract class Play {
     instead: () => string | undefined = () => undefined,
   ): Promise<Heard> {
     const [[kind, fields = {}]] = Object.entries(pattern) as [[string, Json]];
-    const ms = step["within"] === undefined ? this.set.patienceMs : Number(numberValue(step["within"], this.scope));
+    const ms = this.withinOf(step);
     const recent = () => link.heard.slice(-3).map(({ event }) => event.n);
     const heard = await this.until(
       () => {

@@ -158,19 +158,10 @@ export class ServerPlay extends Play {
       return this.faultless(link);
     }
     if (act["text"] !== undefined) return link.text(String(act["text"]));
-    if (act["cut"] !== undefined) return this.#leave(link, act["cut"] === "end" ? "end" : "reset");
+    if (act["cut"] !== undefined) return this.endLink(link, act["cut"] === "end" ? "end" : "reset");
     if (act["stall"] !== undefined) return link.stall();
     if (act["resume"] !== undefined) return link.resume();
     throw new CaseError(`a device cannot do this: ${JSON.stringify(act)}`);
-  }
-
-  /** Ends a connection and waits until it is gone on this side. */
-  async #leave(link: Link, how: "end" | "reset"): Promise<void> {
-    link.end(how);
-    await this.until(
-      () => (link.closed === null ? undefined : true),
-      () => new NotMet("the connection did not close"),
-    );
   }
 
   async #dial(device: Device, options: Json, over?: Transport): Promise<void> {
@@ -452,17 +443,7 @@ export class ServerPlay extends Play {
 
   async #closed(device: Device, step: Step): Promise<void> {
     const link = device.open();
-    const ms = step["within"] === undefined ? this.set.patienceMs : Number(numberValue(step["within"], this.scope));
-    await this.until(
-      () => (link.closed === null ? undefined : true),
-      () =>
-        new NotMet(
-          `the connection is still open after ${ms} ms`,
-          link.heard.slice(-2).map(({ event }) => event.n),
-        ),
-      ms,
-    );
-    if (link.isEndedByUs) throw new CaseError("the case closed this connection itself");
+    await this.closes(link, step);
     const took = Math.round(this.set.recorder.now() - this.stepEndedAt);
     const atLeast = (step["elapsed"] as Json | undefined)?.["atLeast"];
     if (atLeast !== undefined && took + 2 < Number(numberValue(atLeast, this.scope))) {
@@ -695,7 +676,7 @@ export class ServerPlay extends Play {
   async #sees(link: Link, patterns: Json | readonly Json[], step: Step): Promise<void> {
     let behind = -1;
     for (const pattern of Array.isArray(patterns) ? (patterns as Json[]) : [patterns as Json]) {
-      const ms = step["within"] === undefined ? this.set.patienceMs : Number(numberValue(step["within"], this.scope));
+      const ms = this.withinOf(step);
       const recent = () => link.heard.slice(-3).map(({ event }) => event.n);
       const seen = await this.until(
         () => {
