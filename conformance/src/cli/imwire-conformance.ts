@@ -1,6 +1,7 @@
 /** The command `imwire-conformance`. */
 import { randomInt } from "node:crypto";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { CasesInvalid, packageRoot } from "../case/load.js";
@@ -21,8 +22,12 @@ import { explained } from "./explain.js";
 import { gapsOf, listed } from "./list.js";
 import { replayed } from "./replay.js";
 import { run, type RunFlags } from "./run.js";
+import { type SelftestFlags, selftested } from "./selftest.js";
 import { NothingToRun, PATIENCE_MS, planned, type Subjects } from "../run/run.js";
 import { loadSuite } from "../run/suite.js";
+
+type Way = SelftestFlags["ways"][number];
+const WAYS: readonly Way[] = ["in-process", "process"];
 
 const PROGRAM = "imwire-conformance";
 
@@ -274,6 +279,22 @@ not start or refuses the suite's tokens, 70 a fault of the suite, 130 interrupte
       const changes = diff(readResult(before), readResult(after));
       process.stdout.write(options.json ? diffJson(changes) : diffText(changes));
       end(diffExitCode(changes));
+    });
+
+  root
+    .command("selftest")
+    .description("judges the suite: plays it against implementations with one deliberate defect each (repository only)")
+    .argument(
+      "[mutants...]",
+      "ids of mutants.yaml, clauses that they break, or globs of either; none is all, and the gates",
+    )
+    .addOption(new Option("--way <way>", "only in the suite's process, or only as real processes").choices(WAYS))
+    .option("--jobs <n>", "how many are played at a time", wholeNumber(1), availableParallelism())
+    .option("--write <file>", "writes the table as Markdown")
+    .option("--json", "prints everything as JSON instead", false)
+    .option("--quiet", "shows no progress, and only what is wanting", false)
+    .action(async (only: string[], { way, ...options }: Omit<SelftestFlags, "only" | "ways"> & { way?: Way }) => {
+      end(await selftested({ ...options, only, ways: way ? [way] : WAYS }));
     });
 
   root
