@@ -5,7 +5,7 @@ import { Rounds, seedOf } from "../../src/run/repeat.ts";
 import type { CaseResult, Result, Word } from "../../src/run/result.ts";
 import { VirtualClock } from "../../src/run/virtual-clock.ts";
 import { judge } from "../../src/index.ts";
-import { referenceServer } from "../in-process/reference-server.ts";
+import { referenceServer } from "../../selftest/subjects/reference-server.ts";
 
 const clock = new VirtualClock();
 const { result } = await judge({ server: referenceServer(clock), clock }, { profile: "smoke" });
