@@ -140,7 +140,14 @@ export async function run(
   };
 
   const rounds = new Rounds();
-  const bundles = new Map<number, Round>();
+  let unwritten: unknown = null;
+  const written = (write: () => void) => {
+    try {
+      write();
+    } catch (error) {
+      unwritten ??= error;
+    }
+  };
   process.on("SIGINT", interrupt);
   try {
     let [worst, told] = [await play(1), 1];
@@ -153,18 +160,12 @@ export async function run(
       const isWorst = isWorse(round.result, worst.result);
       const [left, at] = isWorst ? [worst, told] : [round, n];
       if (isWorst) [worst, told] = [round, n];
-      if (left.result.verdict !== "conforms") bundles.set(at, left);
+      if (left.result.verdict !== "conforms") written(() => writeRound(flags.report, at, left));
     }
     const repeat = times === 1 ? undefined : rounds.repeat(told);
     const { histories } = worst;
     const result: Result = repeat === undefined ? worst.result : { ...worst.result, repeat };
-    let unwritten: unknown = null;
-    try {
-      writeReport(flags.report, result, histories, suite);
-      writeRounds(flags.report, bundles);
-    } catch (error) {
-      unwritten = error;
-    }
+    written(() => writeReport(flags.report, result, histories, suite));
     // What it came to is said even where it cannot be written.
     if (!isQuietAtEnd) print(result, histories, suite, flags, unwritten === null);
     if (unwritten !== null) throw unwritten;
@@ -185,6 +186,8 @@ function checkFolder(folder: string): void {
     const file = join(folder, ".written");
     writeFileSync(file, "");
     rmSync(file);
+    // Rounds of a run before.
+    rmSync(join(folder, "rounds"), { recursive: true, force: true });
   } catch (error) {
     throw unwritable(folder, error);
   }
@@ -212,16 +215,12 @@ function writeReport(folder: string, result: Result, histories: Histories, suite
   }
 }
 
-/** The other rounds in which something was wrong; those of a run before go. */
-function writeRounds(report: string, bundles: ReadonlyMap<number, Round>): void {
+/** A round that is not told of in full: at once, since nobody keeps the histories of many rounds. */
+function writeRound(report: string, round: number, { result, histories }: Round): void {
   const folder = join(report, "rounds");
-  rmSync(folder, { recursive: true, force: true });
-  if (bundles.size === 0) return;
   try {
-    mkdirSync(folder);
-    for (const [n, { result, histories }] of bundles) {
-      writeBundle(join(folder, `${n}.bundle.json.gz`), result, histories);
-    }
+    mkdirSync(folder, { recursive: true });
+    writeBundle(join(folder, `${round}.bundle.json.gz`), result, histories);
   } catch (error) {
     throw unwritable(folder, error);
   }

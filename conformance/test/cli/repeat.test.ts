@@ -1,5 +1,5 @@
 /** The same selection again and again: a word that changes is found, named, and no verdict. */
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { readResult } from "../../src/report/result-file.ts";
@@ -37,6 +37,7 @@ describe("--repeat", { timeout: 180_000 }, () => {
       /\nunits \d of 4 \(\d+\.00 %\) and checks \d+ of \d+ \(.* %\) flaky in 3 rounds; seeds 4, /,
     );
     expect(ended.err).toContain("round 3 of 3: 100 %");
+    expect(readFileSync(join(report, "index.html"), "utf8")).toContain(`; this page is about round ${told}</dd>`);
     // Of the other bad rounds there is a bundle each, which replay reads.
     const others = [1, 2, 3].filter((round) => round !== told && rounds[round - 1]!.verdict !== "conforms");
     expect(others.length).toBeGreaterThan(0);
