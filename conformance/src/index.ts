@@ -40,6 +40,7 @@ export type { Result, CaseResult, CheckResult, Word } from "./run/result.js";
 export type { HistoryEvent } from "./history/history.js";
 export type { Clock } from "./run/clock.js";
 export { VirtualClock } from "./run/virtual-clock.js";
+export type { PairInProcess } from "./explore/pair.js";
 
 export interface JudgeRequest {
   /** Default: core. */

@@ -21,7 +21,8 @@ export interface Known {
   readonly capabilities: ReadonlySet<string>;
 }
 
-interface WrittenCase {
+/** A case as it stands in YAML. */
+export interface WrittenCase {
   id: string;
   title: string;
   profile: Case["profile"];
@@ -58,7 +59,7 @@ function validatorOf(): NonNullable<typeof validator> {
 const ALL_SPLITS = ["whole", "bytewise", "coalesced"] as const;
 
 /** A case with everything that may be left out put in. */
-function completed(written: WrittenCase, subject: Subject, file: string): Case {
+export function completed(written: WrittenCase, subject: Subject, file: string): Case {
   const { devices, groups = {}, steps } = written;
   const checks = new Map<string, Check>();
   for (const step of allSteps(steps)) {

@@ -1,7 +1,7 @@
 /** How an implementation in TypeScript is judged from a test of its own. */
 import { judge, VirtualClock } from "@imwire/conformance";
 import { expect, test } from "vitest";
-import { referenceServer } from "./reference-server.ts";
+import { referenceServer } from "../../selftest/subjects/reference-server.ts";
 
 test("my server conforms", async () => {
   const clock = new VirtualClock();

@@ -13,8 +13,8 @@ import {
   WouldNotStart,
 } from "@imwire/conformance";
 import { describe, expect, it } from "vitest";
-import { type ClientDefects, referenceClient } from "./reference-client.ts";
-import { referenceServer, type ServerDefects } from "./reference-server.ts";
+import { type ClientDefects, referenceClient } from "../../selftest/subjects/reference-client.ts";
+import { referenceServer, type ServerDefects } from "../../selftest/subjects/reference-server.ts";
 
 const server = (request: JudgeRequest, defects: ServerDefects = {}): Promise<Judgement> => {
   const clock = new VirtualClock();
