@@ -97,9 +97,10 @@ class Application implements InProcessClientRun {
         return {};
       case "stop": {
         const node = this.#running();
-        this.#node = null;
         this.#waiting = [];
+        // Until it is closed it tells what it still does.
         await node.close();
+        this.#node = null;
         return {};
       }
       case "send":

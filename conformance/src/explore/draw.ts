@@ -140,8 +140,7 @@ class Draw {
     if (kind === 2) this.#do({ [device]: { sync: true } });
     else {
       const to = this.#one(this.#workload, [...new Set(Object.values(this.devices)), ...Object.keys(this.groups)]);
-      const upTo = this.world.sentTo(device, to);
-      if (upTo > 0) this.#do({ [device]: { markRead: to, upTo: 1 + this.#workload.below(upTo) } });
+      this.#do({ [device]: { markRead: to, upTo: "shown" } });
     }
   }
 

@@ -16,8 +16,6 @@ export class World {
   hasStoreFault = false;
   /** Where something was sent. */
   readonly talks = new Map<string, Talk>();
-  /** How many entries each of them can have. */
-  readonly sends = new Map<string, number>();
   /** Faults that have a name, and whether they can be let go of. */
   readonly #faults = new Map<string, "held" | "over" | "other">();
   readonly #names = new Set<string>();
@@ -58,8 +56,10 @@ export class World {
     if (life !== "running") return false;
     if (act["send"] !== undefined)
       return !this.#names.has(String(act["send"])) && this.#talk(name, act["to"]!) !== null;
-    if (act["markRead"] !== undefined || act["look"] !== undefined) {
-      return this.#talk(name, act["markRead"] ?? act["look"]!) !== null;
+    if (act["markRead"] !== undefined) {
+      // A device that comes new to a conversation may begin at its user's read mark, and does not show what is below.
+      const isOnly = Object.values(this.#devices).filter((user) => user === this.#devices[name]).length === 1;
+      return isOnly && act["upTo"] === "shown" && this.#talk(name, act["markRead"]) !== null;
     }
     return act["stop"] !== undefined || act["kill"] !== undefined || act["sync"] !== undefined;
   }
@@ -94,15 +94,7 @@ export class World {
     if (act["send"] === undefined) return;
     this.#names.add(String(act["send"]));
     const talk = this.#talk(name, act["to"]!)!;
-    const key = keyOf(talk);
-    this.talks.set(key, talk);
-    this.sends.set(key, (this.sends.get(key) ?? 0) + 1);
-  }
-
-  /** How many messages were sent where a device would send now. */
-  sentTo(device: string, to: string): number {
-    const talk = this.#talk(device, to);
-    return talk === null ? 0 : (this.sends.get(keyOf(talk)) ?? 0);
+    this.talks.set(typeof talk === "string" ? talk : talk.join(" "), talk);
   }
 
   #actor(step: Step): string | null {
@@ -135,5 +127,3 @@ export class World {
     );
   }
 }
-
-const keyOf = (talk: Talk): string => (typeof talk === "string" ? talk : talk.join(" "));

@@ -430,7 +430,12 @@ const oneRepair = invariant(
   },
   ({ links }, find) => {
     for (const link of links) {
-      const answers = new Map(exchanges(link).all.map((exchange) => [exchange.request, exchange.answer]));
+      // By the id: a request that is held is sent in one place, and reaches the server in another.
+      const answers = new Map(
+        exchanges(link)
+          .all.filter(({ request }) => request.kind === "pullOffline")
+          .map(({ request, answer }) => [numberOf(request.body["requestId"]), answer]),
+      );
       const heads = new Map<string, bigint>();
       const open = new Map<string, Item>();
       const grace = numberOf(link.timers["sendTimeoutMs"]) / 2;
@@ -447,7 +452,7 @@ const oneRepair = invariant(
         if (item.kind !== "pullOffline" || !item.sent) continue;
         const key = JSON.stringify(item.body["conversation"] ?? null);
         const older = open.get(key);
-        const answer = older && answers.get(older);
+        const answer = older && answers.get(numberOf(older.body["requestId"]));
         const waits = older && !(answer && answer.at < item.at) && item.event.at - older.event.at < grace;
         const text = () =>
           `connection ${link.id}: a pull after ${bigOf(item.body["after"])}, and one after ${bigOf(older!.body["after"])} is on its way`;
