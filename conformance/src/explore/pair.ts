@@ -1,5 +1,5 @@
 /** The pair that is explored: one that lives in this process, made anew for each run, or processes. */
-import type { Clock } from "../run/clock.js";
+import { type Clock, worldClock } from "../run/clock.js";
 import { VirtualClock } from "../run/virtual-clock.js";
 import { clientInProcess, type InProcessClient, type InProcessServer, serverInProcess } from "../subject/in-process.js";
 import type { ClientUnderTest, ServerUnderTest } from "../subject/subject.js";
@@ -36,4 +36,17 @@ export function exploredInProcess(make: PairInProcess): Explored {
   };
   const { server, client } = make(new VirtualClock(), 0);
   return { way: "in-process", capabilities: new Set([...server.capabilities, ...client.capabilities]), stage };
+}
+
+/** @throws WouldNotStart when one of them does not come up: what they offer is known when they have. */
+export async function exploredProcesses(server: ServerUnderTest, client: ClientUnderTest): Promise<Explored> {
+  const running = await server.start({ users: [], groups: [], blocked: [] }, {});
+  try {
+    const application = await client.launch();
+    const capabilities = new Set([...running.capabilities, ...application.capabilities]);
+    await application.dispose();
+    return { way: "processes", capabilities, stage: () => ({ server, client, clock: worldClock }) };
+  } finally {
+    await running.dispose();
+  }
 }

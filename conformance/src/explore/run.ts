@@ -7,7 +7,8 @@ import { PairRun } from "../run/pair-run.js";
 import { unitOf } from "../run/plan.js";
 import type { CheckResult } from "../run/result.js";
 import type { Finished } from "../run/server-run.js";
-import { loadSuite } from "../run/suite.js";
+import { INVARIANTS } from "../history/invariants/index.js";
+import { type Clauses, loadClauses } from "../report/clauses.js";
 import { levelOfAll } from "../run/tally.js";
 import type { Explored } from "./pair.js";
 import { caseOf, type Scenario } from "./scenario.js";
@@ -42,10 +43,13 @@ export class Unplayable extends Error {
   override name = "Unplayable";
 }
 
+let clauses: Clauses | null = null;
+const invariants = new Map(INVARIANTS.map((each) => [each.id, each]));
+/** The suite's cases are not read for this: what is played is drawn. */
+const levelOf = (ids: readonly string[]) => levelOfAll((clauses ??= loadClauses()), ids);
+
 /** @throws WouldNotStart when the server or a client does not come up. @throws Unplayable */
 export async function play(explored: Explored, scenario: Scenario, patienceMs = EXPLORE_PATIENCE_MS): Promise<Ran> {
-  const suite = loadSuite();
-  const levelOf = (ids: readonly string[]) => levelOfAll(suite.clauses, ids);
   const { server, client, clock } = explored.stage(scenario.seed);
   let finished: Finished | null = null;
   const run = new PairRun(
@@ -65,7 +69,7 @@ export async function play(explored: Explored, scenario: Scenario, patienceMs = 
   // Whoever still repeats something by a timer would turn the clock for ever.
   if (explored.way === "in-process") clock.clear?.();
   const { played, history, durationMs } = finished as unknown as Finished;
-  const found = invariantChecks(finished as unknown as Finished, suite.invariants, levelOf);
+  const found = invariantChecks(finished as unknown as Finished, invariants, levelOf);
   if (["suite-error", "not-applicable"].includes(played.word)) {
     throw new Unplayable(`seed ${scenario.seed} could not be played: ${played.reason ?? played.word}`);
   }
