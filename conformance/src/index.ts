@@ -76,9 +76,7 @@ export interface Judgement {
  * @throws WouldNotStart when `start` or `launch` throws.
  */
 export async function judge(
-  subject: ({ readonly server: InProcessServer } | { readonly client: InProcessClient }) & {
-    readonly clock?: Clock;
-  },
+  subject: ({ readonly server: InProcessServer } | { readonly client: InProcessClient }) & { readonly clock?: Clock },
   { profile = "core", only = [], exclude = [], seed = 1, jobs = 1, patienceMs = 5000 }: JudgeRequest = {},
 ): Promise<Judgement> {
   const clock = subject.clock ?? worldClock;

@@ -7,7 +7,7 @@ import { writeFailure } from "../explore/files.js";
 import type { Explored } from "../explore/pair.js";
 import { play } from "../explore/run.js";
 import { required } from "../explore/situations.js";
-import type { Share } from "../explore/worker.js";
+import type { Share, Told } from "../explore/worker.js";
 import { count, duration } from "../report/text.js";
 import { EXIT, UsageError } from "./exit.js";
 import { exploredOf, moduleOf, type PairFlags } from "./explored.js";
@@ -74,7 +74,7 @@ async function inThreads(file: string, flags: ExploreFlags, progress: Progress, 
       };
       const worker = new Worker(new URL("../explore/worker.js", import.meta.url), { workerData: share });
       signal.addEventListener("abort", () => worker.postMessage("end"));
-      worker.on("message", (message: { ran: string | null } | { exploration: Exploration }) => {
+      worker.on("message", (message: Told) => {
         if ("ran" in message) return progress.ran(message.ran);
         merge(whole, message.exploration);
         done();

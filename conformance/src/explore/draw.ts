@@ -38,8 +38,8 @@ const CHANCE = {
 };
 
 /** How many decisions are drawn behind the starts. */
-const DECISIONS = { least: 6, more: 14 };
-const SENDS_MAX = 12;
+const DECISIONS = { least: 3, more: 9 };
+const SENDS_MAX = 8;
 /** How long a decision waits for what it would like to see first, milliseconds. */
 const WAIT_MS = 60;
 
@@ -113,7 +113,7 @@ class Draw {
   /** Somebody says something, or two at once. */
   #talk(): void {
     const speakers = this.world.those("running");
-    for (let count = 1 + this.#workload.below(3); count > 0 && speakers.length > 0; count--) {
+    for (let count = 1 + this.#workload.below(2); count > 0 && speakers.length > 0; count--) {
       this.#send(this.#one(this.#workload, speakers));
     }
   }
@@ -202,9 +202,22 @@ class Draw {
         return this.#ends(kind, device);
       case "store-fault":
         if (this.#do({ control: { control: "storeFault", on: true } })) {
+          this.#talk();
+          this.#do({ elapse: 10 });
           this.#undo({ control: { control: "storeFault", on: false } });
         }
         return;
+    }
+  }
+
+  /** Has the device send something, and keeps its ack from it. */
+  #ackOf(device: string): void {
+    const as = `f${++this.#faults}`;
+    if (this.world.those("running").includes(device)) {
+      this.#do({ net: { hold: { from: "server", to: device, frame: { sendAck: {} } }, as } });
+      this.#send(device);
+      this.#do({ net: { awaitHeld: as, maybe: true }, within: WAIT_MS } as unknown as Json);
+      this.#undo({ net: { release: as } });
     }
   }
 
@@ -216,6 +229,7 @@ class Draw {
 
   #ends(kind: Fault, device: string): void {
     if (kind === "kill-server") {
+      if (this.#aims.below(2) === 0) this.#ackOf(device);
       this.#do({ server: "kill" });
       this.#undo({ server: "restart" });
     } else if (kind === "kill-client") {

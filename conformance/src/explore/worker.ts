@@ -1,6 +1,6 @@
 /** A thread that explores its share of the seeds of a pair in this process. */
 import { parentPort, workerData } from "node:worker_threads";
-import { type ExploreOptions, exploring } from "./explore.js";
+import { type Exploration, type ExploreOptions, exploring } from "./explore.js";
 import { loadPair } from "./load-pair.js";
 
 export interface Share {
@@ -9,14 +9,18 @@ export interface Share {
   readonly options: Pick<ExploreOptions, "seed" | "stride" | "runs" | "budgetMs" | "twiceEvery" | "patienceMs">;
 }
 
+/** What it tells: the check that a run has broken, or null; and at its end what it has explored. */
+export type Told = { readonly ran: string | null } | { readonly exploration: Exploration };
+
 const { file, options } = workerData as Share;
 const abort = new AbortController();
+const tell = (message: Told): void => parentPort!.postMessage(message);
 parentPort!.once("message", () => abort.abort());
 const explored = await loadPair(file);
 const exploration = await exploring(explored, {
   ...options,
   signal: abort.signal,
-  onRun: ({ failure }) => parentPort!.postMessage({ ran: failure?.check ?? null }),
+  onRun: ({ failure }) => tell({ ran: failure?.check ?? null }),
 });
-parentPort!.postMessage({ exploration });
+tell({ exploration });
 parentPort!.unref();

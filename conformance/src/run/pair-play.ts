@@ -29,6 +29,8 @@ export const PAIR_TIMERS = {
 
 /** How often an application is asked again for what it shows, milliseconds. */
 const LOOK_EVERY_MS = 20;
+/** The same, while nothing happens. */
+const LOOK_QUIET_MS = 200;
 
 /** A client of the case: its application and its network. */
 interface Device {
@@ -388,7 +390,12 @@ export class PairPlay extends Play {
         return devices.forEach((device, i) => sameAs(devices[0]!.name, shown[0]!, device.name, shown[i]!));
       } catch (error) {
         if (!(error instanceof NotMet) || this.set.clock.now() > until) throw error;
-        await this.elapse(LOOK_EVERY_MS);
+        // While nothing happens, nothing else is shown, or hardly ever: asked less often then.
+        const { events } = this.set.recorder;
+        const seen = events.length;
+        const quiet = this.set.clock.now() + LOOK_QUIET_MS;
+        do await this.elapse(LOOK_EVERY_MS);
+        while (events.length === seen && this.set.clock.now() < quiet);
       }
     }
   }
