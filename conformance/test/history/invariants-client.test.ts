@@ -229,8 +229,20 @@ const STORIES: Stories = {
       s.c(1, pull(2, 1));
       s.s(1, { headNotify: { conversation: { userId: "ann" }, head: "2" } });
       s.c(1, pull(3, 1));
+      // One that was held on its way has its answer all the same.
+      s.session(2, "bob-1");
+      s.c(2, pull(1, 0), { mark: "held" });
+      s.c(2, pull(1, 0), { mark: "released" });
+      s.s(2, page(1, [entry(1, 1, "ann")], 1));
+      s.c(2, pull(2, 0));
     },
-    breaks: [broken("GAP-3", (s) => (s.session(1, "bob-1"), [s.c(1, pull(1, 0)), s.c(1, pull(2, 0))]))],
+    breaks: [
+      broken("GAP-3", (s) => (s.session(1, "bob-1"), [s.c(1, pull(1, 0)), s.c(1, pull(2, 0))])),
+      broken(
+        "GAP-3",
+        (s) => (s.session(1, "bob-1"), [s.c(1, pull(1, 0), { mark: "held" }), s.c(1, pull(2, 0), { mark: "held" })]),
+      ),
+    ],
   },
   "repeats-equal": {
     sound: (s) => (s.session(1, "ann-1"), s.c(1, sendReq(1)), s.c(1, sendReq(1, { predecessor: id(2) }))),
