@@ -118,7 +118,7 @@ const lostKind = (kind: string) => (view: View) => view.items.some((item) => ite
 const retried = (view: View): boolean =>
   sendsOf(view).some(
     ({ refusals, accepts }) =>
-      accepts.length > 0 && refusals.some(({ body }) => objectOf(body["refused"])["retry"] === "RETRY_LATER"),
+      accepts.length > 0 && refusals.some(({ body }) => objectOf(body["refused"])["retry"] === "RETRY_CLASS_LATER"),
   );
 
 export const SITUATIONS: readonly Situation[] = [
