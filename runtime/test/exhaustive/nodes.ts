@@ -16,7 +16,7 @@ import { MemoryClientStore, NO_META } from "../../src/store/memory-client-store.
 import { MemoryServerStore } from "../../src/store/memory-server-store.js";
 import { crc32, decodeFrame, encodeFrame, type FrameBody, RecordReader } from "../../src/wire/index.js";
 import { encodeSplicedFrames } from "../../src/wire/spliced.js";
-import { type Closures, type Constants, copied, NOW, Pool, ROUTINE_MS, textOf, WALL } from "./state.js";
+import { type Constants, copied, NOW, Pool, ROUTINE_MS, type Rules, textOf, WALL } from "./state.js";
 
 const ROUTINE = 24 * ROUTINE_MS;
 
@@ -122,7 +122,7 @@ const CONSTANTS: Constants = new Map<unknown, string>([
 
 const NOTHING = { deviceId: "", run: 0n, meta: NO_META, sends: [], conversations: [], marks: [], above: [] };
 
-const CLOSURES: Closures = {
+const RULES: Rules = {
   // The first names a conversation for the session's user, who never changes; the second reads only its argument.
   shared: new Set(["Delivery._nameOf", "Outbox._isOpen"]),
   // Counts up a field of the core.
@@ -134,11 +134,25 @@ const CLOSURES: Closures = {
   ]),
   regrow: (owner) =>
     owner instanceof ClientCore ? new ClientCore(CLIENT_SETTINGS, random, crc32, NOTHING) : undefined,
+  dropped: new Map<string, (value: unknown) => unknown>([
+    // The server's timers are all routine, see TIMERS, so that its agenda never comes to anything. It keeps connections
+    // that are long gone.
+    ["Agenda._heap", (value) => onlyRoutine(value as readonly { at: number }[])],
+    // Goes into the `framesHandled` of a GoAway, which no client looks at.
+    ["Session._handled", () => 0n],
+    // The difference of the clocks of server and device. Only the end of a token, which none has here, is reckoned by it.
+    ["ClientSession._phase.serverMsAtZero", () => 0],
+  ]),
 };
 
+function onlyRoutine(agenda: readonly { at: number }[]): [] {
+  for (const { at } of agenda) if (at - NOW <= ROUTINE_MS) throw new Error("the server has a timer that is not routine");
+  return [];
+}
+
 /** {@link copied} and {@link textOf}, for what is in this file. */
-export const copyOf = <Value>(value: Value, byMs = 0): Value => copied(value, CONSTANTS, CLOSURES, byMs);
-export const nameOfState = (value: unknown): string => textOf(value, CONSTANTS, CLOSURES);
+export const copyOf = <Value>(value: Value, byMs = 0): Value => copied(value, CONSTANTS, RULES, byMs);
+export const nameOfState = (value: unknown): string => textOf(value, CONSTANTS, RULES);
 
 /** What is on its way in a connection: one frame as its bytes, and what a person and the report want to know of it. */
 export interface Carried {
@@ -166,11 +180,14 @@ export const TRAITS = {
   sync: 1 << 11,
 } as const;
 
-/** What a part did in one step, in order. Numbers of frames are those of {@link Nodes.frames}. */
-export type Done =
+/** What a part did to its connections. `link` is -1 for a device: it means the one that it has. */
+export type Move =
+  /** The frame is one of {@link Nodes.frames}. */
   | { readonly kind: "transmit"; readonly link: number; readonly frame: number }
-  | { readonly kind: "hangUp"; readonly link: number }
-  | { readonly kind: "dial" }
+  | { readonly kind: "hangUp"; readonly link: number };
+
+/** What an observer notes. */
+export type Fact =
   /** A SendAck left the server: as a record of it. */
   | { readonly kind: "answered"; readonly send: number; readonly answer: Answered }
   /** The application was shown an entry, in the place `seq`. */
@@ -186,10 +203,14 @@ export type Answered =
   | { readonly kind: "refusedForGood" }
   | { readonly kind: "refused" };
 
+/** Numbers of {@link Nodes.servers} or {@link Nodes.clients}, {@link Nodes.moves} and {@link Nodes.facts}. */
 export interface Step {
   /** The state after it. */
   readonly next: number;
-  readonly done: readonly Done[];
+  /** What it did to its connections, in order; 0 for nothing. */
+  readonly moves: number;
+  /** What there is to note; 0 for nothing. */
+  readonly facts: number;
 }
 
 type Work = { ticket: Ticket; act: Act } | { ticket: Ticket; question: Question };
@@ -198,10 +219,8 @@ type Result = { ticket: Ticket } & ({ outcome: Outcome } | { answer: Answer });
 interface ServerPart {
   store: MemoryServerStore;
   core: ServerCore | null;
-  /** Asked of the store, and not done. */
-  work: Work[];
-  /** Done, and not told. */
-  results: Result[] | null;
+  /** Asked of the store, and not done: what was asked at once stands together. */
+  work: Work[][];
 }
 
 interface ClientPart {
@@ -209,16 +228,14 @@ interface ClientPart {
   core: ClientCore | null;
   /** To be written, not durable yet. */
   writing: readonly Change[] | null;
-  /** Durable, and not known to be. */
-  written: ReadonlySet<string> | null;
   dialing: boolean;
 }
 
 /** What the promises and the choices need to know of a server. */
 export interface ServerView {
   readonly isUp: boolean;
-  readonly hasWork: boolean;
-  readonly hasResults: boolean;
+  /** How much is asked of the store, in groups that were asked at once. */
+  readonly work: number;
   /** Milliseconds from now to the next timer that is not routine; Infinity for none. */
   readonly dueMs: number;
   /** The log: which of the planned sends stands at seq 1, 2, …; -1 for what nobody sent. */
@@ -228,16 +245,15 @@ export interface ServerView {
   /** What the server holds to be on each device. */
   readonly cursors: readonly number[];
   readonly sessions: number;
-  /** Its durable part, without the process. */
-  readonly durable: string;
+  /** A number that two states share when all but `work` and `dueMs` is the same. */
+  readonly look: number;
 }
 
 export interface ClientView {
   readonly isUp: boolean;
   readonly isOpen: boolean;
   readonly dialing: boolean;
-  readonly hasWrite: boolean;
-  readonly hasWritten: boolean;
+  readonly isWriting: boolean;
   readonly dueMs: number;
   /** Durable: the cursor, the seqs of the entries and which planned send each is, the gaps, and the outbox. */
   readonly cursor: number;
@@ -249,38 +265,43 @@ export interface ClientView {
   /** Runs of the process so far. */
   readonly runs: number;
   readonly openSends: number;
+  /** A number that two states share when what is durable is the same, and `isOpen` and `openSends`. */
+  readonly look: number;
 }
 
 /** What may happen to a server. */
-export type ServerEvent = "connected" | "received" | "lost" | "commit" | "tell" | "crash" | "start" | "deadline";
-export type ClientEvent =
-  "send" | "received" | "dialed" | "lost" | "written" | "persisted" | "crash" | "launch" | "deadline";
-
-const SERVER_EVENTS = {
+export const SERVER_EVENTS = {
   connected: 0,
   received: 1,
   lost: 2,
-  commit: 3,
-  tell: 4,
-  crash: 5,
-  start: 6,
-  deadline: 7,
-} as const satisfies Record<ServerEvent, number>;
+  /** So many groups of what was asked of the store are committed, and their outcomes told. */
+  store: 3,
+  /** So many groups are committed, and the process ends before it hears of it. */
+  crash: 4,
+  start: 5,
+  deadline: 6,
+} as const;
+export type ServerEvent = keyof typeof SERVER_EVENTS;
 
-const CLIENT_EVENTS = {
+/** What may happen to a device. */
+export const CLIENT_EVENTS = {
   send: 0,
   received: 1,
   dialed: 2,
   lost: 3,
+  /** What it writes becomes durable, and it is told so. */
   written: 4,
-  persisted: 5,
-  crash: 6,
-  launch: 7,
-  deadline: 8,
-} as const satisfies Record<ClientEvent, number>;
+  /** The process ends; with 1, what it writes becomes durable before. */
+  crash: 5,
+  launch: 6,
+  deadline: 7,
+} as const;
+export type ClientEvent = keyof typeof CLIENT_EVENTS;
 
-const LATER = 15;
-const FRAMES_MAX = 1 << 20;
+/** Bounds of the numbers that make up the key of a step, which stays exact up to 2^53. */
+const FRAMES_MAX = 1 << 18;
+const LINKS_MAX = 1 << 6;
+const EVENTS_MAX = 1 << 3;
 
 type Untimed<Input> = Input extends unknown ? Omit<Input, "at" | "wallMs"> : never;
 
@@ -290,6 +311,11 @@ export class Nodes {
   /** By device. */
   readonly clients: readonly Pool<{ part: ClientPart; view: ClientView }>[];
   readonly frames = new Pool<Carried>();
+  /** What parts did to their connections in one step. 0: nothing. */
+  readonly moves = new Pool<readonly Move[]>();
+  /** What observers note of one step. 0: nothing. */
+  readonly facts = new Pool<readonly Fact[]>();
+  readonly #looks = new Pool<null>();
   /** How often a core was run, instead of looked up. */
   stepsRun = 0;
   readonly #devices: readonly Device[];
@@ -308,18 +334,22 @@ export class Nodes {
     this.#bySendId = new Map(planned.map(({ key }, index) => [key, index]));
     this.clients = devices.map(() => new Pool());
     this.#clientSteps = devices.map(() => new Map());
+    this.moves.number("[]", () => []);
+    this.facts.number("[]", () => []);
+    // 0 stands for no frame.
+    this.frames.number("", () => ({ bytes: new Uint8Array(), kind: "ping", text: "", send: -1, traits: 0 }));
   }
 
   /** A server that has just started, with an empty log. */
   firstServer(): number {
     const store = new MemoryServerStore({ epoch: SERVER_SETTINGS.epoch, receiptMembersMax: 0 });
-    return this.#numberServer({ store, core: new ServerCore(SERVER_SETTINGS), work: [], results: null });
+    return this.#numberServer({ store, core: new ServerCore(SERVER_SETTINGS), work: [] });
   }
 
   /** A device that has never been started. */
   firstClient(client: number): number {
     const store = new MemoryClientStore(this.#devices[client]!.device);
-    return this.#numberClient(client, { store, core: null, writing: null, written: null, dialing: false });
+    return this.#numberClient(client, { store, core: null, writing: null, dialing: false });
   }
 
   serverView(state: number): ServerView {
@@ -330,10 +360,13 @@ export class Nodes {
     return this.clients[client]!.items[state]!.view;
   }
 
-  /** @param link The connection; 0 where the event has none. @param frame 0 where it has none. */
+  /**
+   * @param link The connection; for `store` and `crash` how many groups of work are committed; 0 where neither is meant.
+   * @param frame The frame for `received`, 0 otherwise.
+   */
   stepServer(state: number, event: ServerEvent, link = 0, frame = 0): Step {
-    // Numbers stay exact up to 2^53: 21 bits of states, 8 of links, 20 of frames, 4 of events.
-    const key = ((state * 256 + link) * FRAMES_MAX + frame) * 16 + SERVER_EVENTS[event];
+    if (link >= LINKS_MAX || frame >= FRAMES_MAX) throw new Error("the world is too large for the keys of its steps");
+    const key = ((state * LINKS_MAX + link) * FRAMES_MAX + frame) * EVENTS_MAX + SERVER_EVENTS[event];
     let step = this.#serverSteps.get(key);
     if (step === undefined) {
       this.stepsRun++;
@@ -342,21 +375,22 @@ export class Nodes {
     return step;
   }
 
-  /** @param frame The frame for `received`, the planned send for `send`, 0 otherwise. */
-  stepClient(client: number, state: number, event: ClientEvent, frame = 0): Step {
-    const key = (state * FRAMES_MAX + frame) * 16 + CLIENT_EVENTS[event];
+  /** @param what The frame for `received`, the planned send for `send`, 0 or 1 for `crash`, 0 otherwise. */
+  stepClient(client: number, state: number, event: ClientEvent, what = 0): Step {
+    if (what >= FRAMES_MAX) throw new Error("the world is too large for the keys of its steps");
+    const key = (state * FRAMES_MAX + what) * EVENTS_MAX + CLIENT_EVENTS[event];
     const steps = this.#clientSteps[client]!;
     let step = steps.get(key);
     if (step === undefined) {
       this.stepsRun++;
-      steps.set(key, (step = this.#runClient(client, state, event, frame)));
+      steps.set(key, (step = this.#runClient(client, state, event, what)));
     }
     return step;
   }
 
   /** The same server after `ms` in which it did nothing. */
   laterServer(state: number, ms: number): number {
-    const key = `${state} ${LATER} ${ms}`;
+    const key = `${state} ${ms}`;
     let next = this.#moved.get(key);
     if (next === undefined) {
       next = this.#numberServer(copyOf(this.servers.items[state]!.part, ms));
@@ -377,8 +411,9 @@ export class Nodes {
 
   #runServer(state: number, event: ServerEvent, link: number, frame: number): Step {
     const part = copyOf(this.servers.items[state]!.part);
-    const done: Done[] = [];
-    const run = new ServerRun(part, this.#conversationKey, (effect) => this.#serverDid(effect, done));
+    const moves: Move[] = [];
+    const facts: Fact[] = [];
+    const run = new ServerRun(part, this.#conversationKey, (effect) => this.#serverDid(effect, moves, facts));
     switch (event) {
       case "connected":
         run.do({ kind: "connected", at: NOW, link });
@@ -392,47 +427,46 @@ export class Nodes {
       case "deadline":
         run.do({ kind: "deadline", at: NOW });
         break;
-      case "commit":
-        run.commit();
-        break;
-      case "tell":
-        run.tell();
+      case "store":
+        run.tell(run.commit(link));
         break;
       case "crash":
-        Object.assign(part, { core: null, work: [], results: null });
+        run.commit(link);
+        Object.assign(part, { core: null, work: [] });
         break;
       case "start":
         part.core = new ServerCore(SERVER_SETTINGS);
         break;
     }
-    return { next: this.#numberServer(part), done };
+    return this.#step(this.#numberServer(part), moves, facts);
   }
 
-  #serverDid(effect: ServerEffect, done: Done[]): void {
-    if (effect.kind === "hangUp") done.push({ kind: "hangUp", link: effect.link });
+  #serverDid(effect: ServerEffect, moves: Move[], facts: Fact[]): void {
+    if (effect.kind === "hangUp") moves.push({ kind: "hangUp", link: effect.link });
     if (effect.kind !== "transmit") return;
     const frame = this.#numberFrame(encodeSplicedFrames([effect.frame]));
-    done.push({ kind: "transmit", link: effect.link, frame });
+    moves.push({ kind: "transmit", link: effect.link, frame });
     if (effect.frame.$case !== "sendAck") return;
     const { clientMsgId, outcome } = effect.frame.value;
-    done.push({ kind: "answered", send: this.#sendOf(clientMsgId), answer: answeredOf(outcome) });
+    facts.push({ kind: "answered", send: this.#sendOf(clientMsgId), answer: answeredOf(outcome) });
   }
 
-  #runClient(client: number, state: number, event: ClientEvent, frame: number): Step {
+  #runClient(client: number, state: number, event: ClientEvent, what: number): Step {
     const part = copyOf(this.clients[client]!.items[state]!.part);
     const { user } = this.#devices[client]!;
-    const done: Done[] = [];
-    const run = new ClientRun(part, user, (effect) => this.#clientDid(client, effect, done));
+    const moves: Move[] = [];
+    const facts: Fact[] = [];
+    const run = new ClientRun(part, user, (effect) => this.#clientDid(client, effect, moves, facts));
     switch (event) {
       case "send": {
-        const { id, body } = this.#planned[frame]!;
+        const { id, body } = this.#planned[what]!;
         const { conversation } = this.#devices[client]!;
         const bodyCrc32 = crc32(body);
         run.do({ kind: "send", send: { id, conversation, contentType: "t", body, bodyCrc32, clientTimeMs: 0n } });
         break;
       }
       case "received":
-        run.do({ kind: "received", frame: receivedOf(this.frames.items[frame]!.bytes) });
+        run.do({ kind: "received", frame: receivedOf(this.frames.items[what]!.bytes) });
         break;
       case "dialed":
         part.dialing = false;
@@ -446,15 +480,13 @@ export class Nodes {
         run.do({ kind: "deadline" });
         break;
       case "written":
-        run.write();
-        break;
-      case "persisted":
-        run.persisted();
+        run.persisted(run.write());
         break;
       case "crash": {
-        Object.assign(part, { core: null, writing: null, written: null, dialing: false });
+        if (what === 1) run.write();
+        Object.assign(part, { core: null, writing: null, dialing: false });
         const { entries, cursor } = this.#clientView(client, part);
-        done.push({ kind: "forgot", client, seen: entries.filter(([seq]) => seq <= cursor) });
+        facts.push({ kind: "forgot", client, seen: entries.filter(([seq]) => seq <= cursor) });
         break;
       }
       case "launch":
@@ -462,36 +494,44 @@ export class Nodes {
         run.do({ kind: "connect" });
         break;
     }
-    return { next: this.#numberClient(client, part), done };
+    return this.#step(this.#numberClient(client, part), moves, facts);
   }
 
-  #clientDid(client: number, effect: ClientEffect, done: Done[]): void {
+  #step(next: number, moves: readonly Move[], facts: readonly Fact[]): Step {
+    return {
+      next,
+      moves: this.moves.number(JSON.stringify(moves), () => moves),
+      facts: this.facts.number(JSON.stringify(facts), () => facts),
+    };
+  }
+
+  #clientDid(client: number, effect: ClientEffect, moves: Move[], facts: Fact[]): void {
     switch (effect.kind) {
-      case "dial":
-        return void done.push({ kind: "dial" });
       case "hangUp":
-        return void done.push({ kind: "hangUp", link: -1 });
+        moves.push({ kind: "hangUp", link: -1 });
+        return;
       case "transmit":
-        return void done.push({ kind: "transmit", link: -1, frame: this.#numberFrame(encodeFrame(effect.frame)) });
+        moves.push({ kind: "transmit", link: -1, frame: this.#numberFrame(encodeFrame(effect.frame)) });
+        return;
       case "tell":
-        return this.#told(client, effect.telling, done);
+        return this.#told(client, effect.telling, facts);
       default:
         return;
     }
   }
 
-  #told(client: number, telling: Telling, done: Done[]): void {
+  #told(client: number, telling: Telling, facts: Fact[]): void {
     if (telling.kind === "entry") {
       const { entry } = telling.stored;
-      done.push({ kind: "shown", client, seq: Number(entry.seq), send: this.#sendOfEntry(entry) });
+      facts.push({ kind: "shown", client, seq: Number(entry.seq), send: this.#sendOfEntry(entry) });
     }
     if (telling.kind === "gap") {
-      done.push({ kind: "skipped", client, from: Number(telling.gap.from), upTo: Number(telling.gap.upTo) });
+      facts.push({ kind: "skipped", client, from: Number(telling.gap.from), upTo: Number(telling.gap.upTo) });
     }
     if (telling.kind === "send") {
       const { status } = telling;
       const seq = status.state === "sent" ? Number(status.seq) : 0;
-      done.push({ kind: "status", send: this.#sendOf(telling.id), status: status.state, seq });
+      facts.push({ kind: "status", send: this.#sendOf(telling.id), status: status.state, seq });
     }
   }
 
@@ -507,8 +547,6 @@ export class Nodes {
   }
 
   #numberFrame(bytes: Uint8Array): number {
-    // 0 stands for no frame.
-    if (this.frames.size === 0) this.frames.number("", () => ({ bytes, kind: "ping", text: "", send: -1, traits: 0 }));
     return this.frames.number(Buffer.from(bytes).toString("latin1"), () => this.#carried(bytes.slice()));
   }
 
@@ -582,7 +620,7 @@ export class Nodes {
     return this.clients[client]!.number(nameOfState(part), () => ({ part, view: this.#clientView(client, part) }));
   }
 
-  #serverView({ store, core, work, results }: ServerPart): ServerView {
+  #serverView({ store, core, work }: ServerPart): ServerView {
     const entries = logOf(store, this.#conversationKey);
     const log = entries.map((entry) => this.#sendOfEntry(entry));
     const seqsAreRight = entries.every(({ seq }, index) => Number(seq) === index + 1);
@@ -591,39 +629,44 @@ export class Nodes {
       return answer.kind === "cursor" ? Number(answer.cursor) : 0;
     });
     const timesMs = entries.map(({ serverTimeMs }) => Number(serverTimeMs));
-    return {
+    const seen = {
       isUp: core !== null,
-      hasWork: work.length > 0 && results === null,
-      hasResults: results !== null,
-      dueMs: dueIn(core?.deadline ?? null),
       // A log with a hole is shown as one of strangers: the promises see it at once.
       log: seqsAreRight ? log : [-1, ...log],
       timesMs,
-      logMask: log.reduce((mask, send) => (send < 0 ? mask : mask | (1 << send)), 0),
       cursors,
       sessions: core?.sessions ?? 0,
-      durable: nameOfState(store),
+    };
+    return {
+      ...seen,
+      work: work.length,
+      dueMs: dueIn(core?.deadline ?? null),
+      logMask: log.reduce((mask, send) => (send < 0 ? mask : mask | (1 << send)), 0),
+      look: this.#looks.number(JSON.stringify(seen), () => null),
     };
   }
 
-  #clientView(client: number, { store, core, writing, written, dialing }: ClientPart): ClientView {
+  #clientView(client: number, { store, core, writing, dialing }: ClientPart): ClientView {
     const { conversation } = this.#devices[client]!;
     const snapshot = store.snapshot();
     const indices = (sends: readonly StoredSend[]) => sends.map(({ id }) => this.#sendOf(id));
-    return {
-      isUp: core !== null,
+    const seen = {
       isOpen: core?.isOpen ?? false,
-      dialing,
-      hasWrite: writing !== null,
-      hasWritten: written !== null,
-      dueMs: dueIn(core?.deadline ?? null),
       cursor: Number(snapshot.conversations.find(({ name }) => name === conversation)?.cursor ?? 0n),
       entries: store.entriesNow(conversation).map(({ entry }) => [Number(entry.seq), this.#sendOfEntry(entry)] as const),
       gaps: gapsOf(store, conversation),
       outbox: indices(snapshot.sends),
       givenUp: indices(snapshot.sends.filter(({ state }) => state !== "open")),
-      runs: Number(snapshot.run),
       openSends: core?.pendingSends.filter(({ state }) => state === "open").length ?? 0,
+    };
+    return {
+      ...seen,
+      isUp: core !== null,
+      dialing,
+      isWriting: writing !== null,
+      dueMs: dueIn(core?.deadline ?? null),
+      runs: Number(snapshot.run),
+      look: this.#looks.number(JSON.stringify(seen), () => null),
     };
   }
 }
@@ -668,6 +711,7 @@ class ServerRun {
   readonly #part: ServerPart;
   readonly #conversation: string;
   readonly #did: (effect: ServerEffect) => void;
+  #asked: Work[] = [];
 
   constructor(part: ServerPart, conversation: string, did: (effect: ServerEffect) => void) {
     this.#part = part;
@@ -675,26 +719,28 @@ class ServerRun {
     this.#did = did;
   }
 
+  /** Everything that happened at once, and everything that follows from it. */
   do(...inputs: ServerInput[]): void {
+    this.#asked = [];
     for (const input of [...inputs, { kind: "flush", at: NOW } as const]) this.#step(input);
+    if (this.#asked.length > 0) this.#part.work.push(this.#asked);
   }
 
   /** What has been asked of the store is one commit with its reads, in order; what comes meanwhile is the next. */
-  commit(): void {
+  commit(groups: number): readonly Result[] {
     const { store, work } = this.#part;
-    const wallMs = WALL + logOf(store, this.#conversation).length;
     // The clock counts entries: a second answer that is made up and not looked up is another one.
-    this.#part.results = work.map((each): Result => {
-      const { ticket } = each;
-      if ("act" in each) return { ticket, outcome: store.commitNow([each.act], wallMs)[0]! };
-      return { ticket, answer: store.answerNow(each.question) };
-    });
-    this.#part.work = [];
+    const wallMs = WALL + logOf(store, this.#conversation).length;
+    return work.splice(0, groups).flatMap((group) =>
+      group.map((each): Result => {
+        const { ticket } = each;
+        if ("act" in each) return { ticket, outcome: store.commitNow([each.act], wallMs)[0]! };
+        return { ticket, answer: store.answerNow(each.question) };
+      }),
+    );
   }
 
-  tell(): void {
-    const results = this.#part.results ?? [];
-    this.#part.results = null;
+  tell(results: readonly Result[]): void {
     this.do(
       ...results.map((result): ServerInput => {
         const { ticket } = result;
@@ -711,10 +757,10 @@ class ServerRun {
   #perform(effect: ServerEffect): void {
     switch (effect.kind) {
       case "act":
-        this.#part.work.push({ ticket: effect.ticket, act: effect.act });
+        this.#asked.push({ ticket: effect.ticket, act: effect.act });
         return;
       case "ask":
-        this.#part.work.push({ ticket: effect.ticket, question: effect.question });
+        this.#asked.push({ ticket: effect.ticket, question: effect.question });
         return;
       case "authenticate": {
         // The authenticator answers at once, and takes the user's name for a token.
@@ -746,14 +792,13 @@ class ClientRun {
     for (const input of [...inputs, { kind: "flush" } as const]) this.#step(input);
   }
 
-  write(): void {
-    this.#part.written = this.#part.store.writeNow(this.#part.writing!).again;
+  write(): ReadonlySet<string> {
+    const { again } = this.#part.store.writeNow(this.#part.writing!);
     this.#part.writing = null;
+    return again;
   }
 
-  persisted(): void {
-    const again = this.#part.written!;
-    this.#part.written = null;
+  persisted(again: ReadonlySet<string>): void {
     this.do({ kind: "persisted", again });
   }
 
@@ -772,7 +817,6 @@ class ClientRun {
         return;
       case "dial":
         this.#part.dialing = true;
-        this.#did(effect);
         return;
       case "hangUp":
         this.#part.dialing = false;

@@ -3,11 +3,11 @@
  * durable on each device. The first five hold in every state; `level` holds where nothing is left to happen.
  */
 import type { ClientView, Planned, ServerView } from "./nodes.js";
-import type { Record } from "./record.js";
+import type { Seen } from "./record.js";
 
 /** What there is to judge in a state. */
 export interface Sight {
-  readonly record: Record;
+  readonly record: Seen;
   readonly server: ServerView;
   readonly clients: readonly ClientView[];
   readonly planned: readonly Planned[];
@@ -116,7 +116,8 @@ function p3(sight: Sight): Verdict {
   server.log.forEach((send, index) => {
     judge.expect(send >= 0, "ORDER-1", () => `entry ${index + 1} is nothing that was sent`);
     const earlier = planned.findIndex(
-      ({ by }, other) => other < send && by === planned[send]?.by && !server.log.slice(0, index).includes(other),
+      ({ by }, other) =>
+        other < send && by === planned[send]?.by && isTaken(sight, other) && !server.log.slice(0, index).includes(other),
     );
     const isInOrder = earlier < 0 || isGivenUp(sight, earlier);
     judge.expect(isInOrder, "ORDER-4", () => `${name(send)} stands in front of ${name(earlier)}`);
@@ -140,6 +141,13 @@ function p3(sight: Sight): Verdict {
 
 /** A send that was refused for good holds nothing up. */
 const isGivenUp = ({ record }: Sight, send: number): boolean => record.refused.includes(send);
+
+/**
+ * Whether a send is the outbox's to bring somewhere: it is durable there, or the application was told so. What a crash
+ * takes before that was never promised anything. Clause SEND-1.
+ */
+const isTaken = ({ record, clients, planned }: Sight, send: number): boolean =>
+  record.told.some(([each]) => each === send) || clients[planned[send]!.by]!.outbox.includes(send);
 
 /** No unknown is called a failure. */
 function p4(sight: Sight): Verdict {
@@ -209,12 +217,15 @@ export const LEVEL: Promise_ = {
     const { record, server, clients, planned, ownOf } = sight;
     const name = nameIn(sight);
     judge.expect(server.isUp && server.sessions === clients.length, "RECON-3", () => "not every device has a session");
-    planned.forEach((_, send) => {
+    planned.forEach(({ by }, send) => {
+      if (!isTaken(sight, send) && !server.log.includes(send)) return;
       const isSettled = record.refused.includes(send) || server.log.includes(send);
       judge.expect(isSettled, "SEND-8", () => `${name(send)} has come nowhere`);
       const told = record.told.filter(([each]) => each === send).map(([, state]) => state);
       const outcome = record.refused.includes(send) ? ["failed", "unknown"] : ["sent"];
-      const isTold = outcome.some((state) => told.includes(state));
+      // An application that was started again finds what was sent among the entries of its device.
+      const isFound = record.shown[by]?.some(([, each]) => each === send) ?? false;
+      const isTold = isFound || outcome.some((state) => told.includes(state));
       judge.expect(isTold, "SEND-22", () => `the application never learned what became of ${name(send)}`);
     });
     clients.forEach((client, device) => {

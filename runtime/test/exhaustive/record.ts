@@ -1,10 +1,7 @@
 /** What an observer of a world has seen so far: what the promises are about. Plain data, and part of the state. */
-import type { Done } from "./nodes.js";
+import type { Fact } from "./nodes.js";
 
-/** Something that the observer notes. */
-export type Fact = Exclude<Done, { kind: "transmit" | "hangUp" | "dial" }>;
-
-export interface Record {
+export interface Seen {
   /** Every different acceptance of a send that left the server: send, seq, server time. */
   readonly accepted: readonly (readonly [number, number, number])[];
   /** Sends that the server refused for good and undone. */
@@ -19,7 +16,7 @@ export interface Record {
   readonly skipped: readonly (readonly (readonly [number, number])[])[];
 }
 
-export const EMPTY_RECORD: Record = {
+export const EMPTY_RECORD: Seen = {
   accepted: [],
   refused: [],
   told: [],
@@ -42,7 +39,7 @@ function replaced<Item>(lists: readonly (readonly Item[])[], at: number, list: r
 }
 
 /** The record with one more fact. */
-export function noted(record: Record, fact: Fact): Record {
+export function noted(record: Seen, fact: Fact): Seen {
   switch (fact.kind) {
     case "answered": {
       const { send, answer } = fact;

@@ -25,8 +25,8 @@ const CLOCK_WINDOW_MS = 2 ** 29;
 /** Known functions and objects that never change, by the name that stands for them. They are shared by all states. */
 export type Constants = ReadonlyMap<unknown, string>;
 
-/** What has to be known of closures, see world.ts. */
-export interface Closures {
+/** What has to be known of the classes in a state, see nodes.ts. */
+export interface Rules {
   /** By class and field: a closure that reads nothing that changes, and may be shared by copies. */
   readonly shared: ReadonlySet<string>;
   /**
@@ -35,6 +35,11 @@ export interface Closures {
   readonly grown: ReadonlySet<string>;
   /** A new object with closures of its own, for one that has closures over itself; undefined for all others. */
   readonly regrow: (owner: object) => object | undefined;
+  /**
+   * By class and field: what nothing in the walk ever reads, with what stands for it. The reason stands beside each.
+   * It is called with what was there, and throws when that could be read after all.
+   */
+  readonly dropped: ReadonlyMap<string, (value: unknown) => unknown>;
 }
 
 /**
@@ -56,39 +61,43 @@ function shifted(number: number, byMs: number): number {
   throw new Error(`${number} is neither a moment nor a count: say in state.ts what it is`);
 }
 
+/** The names of the classes met, by prototype. */
+const CLASSES = new Map<unknown, string>([
+  [null, ""],
+  [Object.prototype, ""],
+]);
+
 /**
- * Read nowhere in a world whose tokens do not end: the difference of two clocks, one of which stands still here.
+ * The name of an object's class; empty for a plain one.
+ *
+ * @throws Error for a built-in class, which hides what it holds.
  */
-const IGNORED: ReadonlySet<string> = new Set(["serverMsAtZero"]);
-
-const nameOf = (value: object): string => {
+function classOf(value: object, where: string): string {
   const prototype: unknown = Object.getPrototypeOf(value);
-  if (prototype === null || prototype === Object.prototype) return "";
-  return (prototype as { constructor: { name: string } }).constructor.name;
-};
-
-const isData = (value: object): boolean => {
-  const prototype: unknown = Object.getPrototypeOf(value);
-  if (prototype === null || prototype === Object.prototype) return true;
-  // A class of the runtime is data in its fields; a built-in one hides what it holds.
-  const { constructor } = prototype as { constructor: new () => unknown };
-  return !Function.prototype.toString.call(constructor).includes("[native code]");
-};
+  const known = CLASSES.get(prototype);
+  if (known !== undefined) return known;
+  const { constructor } = prototype as { constructor: { name: string } };
+  if (Function.prototype.toString.call(constructor).includes("[native code]")) {
+    throw new Error(`${where} holds a ${constructor.name}: a state must be data`);
+  }
+  CLASSES.set(prototype, constructor.name);
+  return constructor.name;
+}
 
 /**
  * A copy that shares nothing with the original that ever changes: prototypes, the order of maps and sets, and who is the
  * same object as whom are kept.
  *
  * @param byMs So much time has passed in the copy, milliseconds.
- * @throws Error on a function that `closures` and `constants` do not name, or on an object that hides its content.
+ * @throws Error on a function that `rules` and `constants` do not name, or on an object that hides its content.
  */
-export function copied<Value>(value: Value, constants: Constants, closures: Closures, byMs = 0): Value {
+export function copied<Value>(value: Value, constants: Constants, rules: Rules, byMs = 0): Value {
   const seen = new Map<unknown, unknown>();
   const copy = (each: unknown, where: string): unknown => {
     if (typeof each === "number") return shifted(each, byMs);
     if (typeof each === "function") {
-      if (constants.has(each) || closures.shared.has(where)) return each;
-      const grown = closures.grown.has(where) ? seen.get(each) : undefined;
+      if (constants.has(each) || rules.shared.has(where)) return each;
+      const grown = rules.grown.has(where) ? seen.get(each) : undefined;
       if (grown !== undefined) return grown;
       throw new Error(`a closure stands in ${where}: a state must be data`);
     }
@@ -111,17 +120,18 @@ export function copied<Value>(value: Value, constants: Constants, closures: Clos
       for (const item of each) set.add(copy(item, where));
       return set;
     }
-    if (!isData(each)) throw new Error(`${where} holds a ${nameOf(each)}: a state must be data`);
-    const name = nameOf(each);
-    const fresh = closures.regrow(each);
+    const name = classOf(each, where);
+    const fresh = rules.regrow(each);
     const object = keep(each, (fresh ?? Object.create(Object.getPrototypeOf(each) as object | null)) as object);
     const from = each as Record<string, unknown>;
     const to = object as Record<string, unknown>;
     for (const key of Object.keys(from)) {
-      if (fresh !== undefined && closures.grown.has(`${name}.${key}`)) seen.set(from[key], to[key]);
+      if (fresh !== undefined && rules.grown.has(`${name}.${key}`)) seen.set(from[key], to[key]);
     }
     for (const key of Object.keys(from)) {
-      to[key] = IGNORED.has(key) ? 0 : copy(from[key], name === "" ? `${where}.${key}` : `${name}.${key}`);
+      const place = name === "" ? `${where}.${key}` : `${name}.${key}`;
+      const dropped = rules.dropped.get(place);
+      to[key] = dropped === undefined ? copy(from[key], place) : dropped(from[key]);
     }
     return object;
   };
@@ -139,7 +149,7 @@ export function copied<Value>(value: Value, constants: Constants, closures: Clos
  *
  * @throws Error as {@link copied}.
  */
-export function textOf(value: unknown, constants: Constants, closures: Closures): string {
+export function textOf(value: unknown, constants: Constants, rules: Rules): string {
   const seen = new Map<object, number>();
   const parts: string[] = [];
   const write = (each: unknown, where: string): void => {
@@ -161,7 +171,7 @@ export function textOf(value: unknown, constants: Constants, closures: Closures)
         return;
       case "function":
         if (constants.has(each)) parts.push(`=${constants.get(each)},`);
-        else if (closures.shared.has(where) || closures.grown.has(where)) parts.push(`=${where},`);
+        else if (rules.shared.has(where) || rules.grown.has(where)) parts.push(`=${where},`);
         else throw new Error(`a closure stands in ${where}: a state must be data`);
         return;
       case "symbol":
@@ -194,14 +204,14 @@ export function textOf(value: unknown, constants: Constants, closures: Closures)
       for (const item of object) write(item, where);
       return void parts.push("]");
     }
-    if (!isData(object)) throw new Error(`${where} holds a ${nameOf(object)}: a state must be data`);
-    const name = nameOf(object);
+    const name = classOf(object, where);
     parts.push(name, "{");
     const fields = object as Record<string, unknown>;
     for (const key of Object.keys(fields)) {
-      if (IGNORED.has(key)) continue;
+      const place = name === "" ? `${where}.${key}` : `${name}.${key}`;
+      if (rules.dropped.has(place)) continue;
       parts.push(key, ":");
-      write(fields[key], name === "" ? `${where}.${key}` : `${name}.${key}`);
+      write(fields[key], place);
     }
     parts.push("}");
   };

@@ -154,8 +154,8 @@ const SITUATIONS = [
   "a Hello is refused",
   "the server is down",
   "a device is down",
-  "committed, and not told",
-  "durable on a device, and not told",
+  "the server is behind with its store",
+  "a device is behind with its store",
   "sends wait in the outbox of a device that was started again",
   "a timer is due while frames are on their way",
 ] as const;
@@ -306,8 +306,8 @@ class Walk {
       (traits & TRAITS.stale) !== 0,
       !server.isUp,
       clients.some(({ isUp }) => !isUp),
-      server.hasResults,
-      clients.some(({ hasWritten }) => hasWritten),
+      server.work > 1,
+      clients.some(({ isWriting }) => isWriting),
       clients.some(({ isUp, runs, outbox }) => isUp && runs > 1 && outbox.length > 0),
       isOnItsWay && clients.some(({ dueMs }) => dueMs <= 0),
     ];

@@ -5,8 +5,8 @@
  *
  * What can happen:
  * - the next frame of one direction of one connection arrives, or its end is noticed there;
- * - the server's store commits what it has been asked for; its outcomes are told;
- * - a device's write becomes durable; that is told;
+ * - the server's store commits what it was asked for, up to some point, and tells the outcomes;
+ * - a device's write becomes durable, and it is told so;
  * - a connection is opened; an application sends; a process that is down starts again; a timer fires;
  * - time passes, up to the next timer, when nothing else is left than for applications to send;
  * - a fault: a connection is cut, the server or a device crashes, or time passes while something is on its way.
@@ -15,13 +15,28 @@
  * authenticator answers at once, chance always says one half, no store fails, no byte changes, nobody reads or is told
  * of receipts, and frames arrive one by one, each behind the work of the one before it.
  *
- * One reduction is made: a write of a device that becomes durable is seen by nothing but a crash of that device. When
- * none can come any more, becoming durable and being told are one event.
+ * Two reductions are made, and both lose nothing:
+ * - That a device's write has become durable is seen by nothing but a crash of that device, and there is one write at a
+ *   time. So it is put off until the device is told, or until a crash: a crash comes in two kinds, in front of the write
+ *   and behind it.
+ * - That the server's store has committed is seen by nothing but a crash of the server and the outcomes; what is asked
+ *   for while a commit is under way belongs to the next. So a commit is put off until its outcomes are told, or until a
+ *   crash, and takes what was asked for first, up to any point: that is where it had begun.
  */
 import { directKey } from "../../src/core/server/model.js";
 import { idKey } from "../../src/core/basics.js";
-import { BODY_BYTES_MAX, type ClientView, type Device, type Done, LOG_READER, Nodes, type Planned } from "./nodes.js";
-import { type Fact, type Record as Record_, EMPTY_RECORD, noted } from "./record.js";
+import {
+  BODY_BYTES_MAX,
+  type ClientView,
+  type Device,
+  LOG_READER,
+  type Move,
+  Nodes,
+  type Planned,
+  type ServerView,
+  type Step,
+} from "./nodes.js";
+import { EMPTY_RECORD, noted, type Seen } from "./record.js";
 import { Pool } from "./state.js";
 
 /** What can go wrong. `delay`: time passes the next timer while something is still on its way. */
@@ -76,21 +91,30 @@ interface Net {
   readonly nextLink: number;
 }
 
+/** What the report wants to know of all frames on their way. */
+interface NetTraits {
+  /** Bits of {@link Carried.traits}. */
+  readonly traits: number;
+  /** The sends of all SendReqs. */
+  readonly sends: readonly number[];
+  readonly isBusy: boolean;
+}
+
 /** What an observer has seen, and what is still to come. */
 interface Rest {
   /** How many of the planned messages each device has sent. */
   readonly sent: readonly number[];
   readonly faultsLeft: number;
-  readonly record: Record_;
+  readonly record: Seen;
 }
 
 /** The numbers of a state: server, net, rest, then each device. Equal states have equal numbers. */
 export type State = readonly number[];
 
-const SERVER = 0;
-const NET = 1;
-const REST = 2;
-const CLIENTS = 3;
+export const SERVER = 0;
+export const NET = 1;
+export const REST = 2;
+export const CLIENTS = 3;
 
 /** Kinds of events; a choice is `kind * CHOICE + argument`. The argument is a wire, a device, or 0. */
 export const enum Kind {
@@ -98,10 +122,8 @@ export const enum Kind {
   Up,
   EndDown,
   EndUp,
-  Commit,
-  Tell,
-  Written,
-  Persisted,
+  Store,
+  Write,
   Dial,
   Start,
   Launch,
@@ -116,6 +138,15 @@ export const enum Kind {
 }
 export const CHOICE = 256;
 
+/** A crash of a device behind its write, as an argument: the device and this. */
+const WITH_WRITE = 16;
+
+/** What changes the rest, as numbers: a fault, a message sent by a device, or facts to note. */
+const FAULT = 0;
+const SENT = 1;
+const FACTS = 8;
+const REST_CHANGES = 1 << 20;
+
 const EMPTY: Lane = { frames: [], end: End.Gone };
 
 export class World {
@@ -123,11 +154,13 @@ export class World {
   readonly devices: readonly Device[];
   readonly planned: readonly Planned[];
   readonly nodes: Nodes;
-  readonly nets = new Pool<Net & { traits: number; sends: readonly number[] }>();
+  readonly nets = new Pool<Net & NetTraits>();
   readonly rests = new Pool<Rest>();
   /** By device, the planned messages that it sends. */
   readonly #plans: readonly (readonly number[])[];
   readonly #may: Readonly<Record<FaultKind, boolean>>;
+  readonly #restSteps = new Map<number, number>();
+  readonly #netSteps = new Map<string, number>();
 
   constructor(options: WorldOptions) {
     this.options = options;
@@ -174,12 +207,20 @@ export class World {
     return ready;
   }
 
+  serverOf(state: State): ServerView {
+    return this.nodes.serverView(state[SERVER]!);
+  }
+
+  clientOf(state: State, device: number): ClientView {
+    return this.nodes.clientView(device, state[CLIENTS + device]!);
+  }
+
   /** Everything that can happen. Faults stand behind the rest. */
   choices(state: State): readonly number[] {
     const found: number[] = [];
     const { wires } = this.nets.items[state[NET]!]!;
     const { sent, faultsLeft } = this.rests.items[state[REST]!]!;
-    const server = this.nodes.serverView(state[SERVER]!);
+    const server = this.serverOf(state);
     for (let at = 0; at < wires.length; at++) {
       const { up, down } = wires[at]!;
       if (down.frames.length > 0) found.push(Kind.Down * CHOICE + at);
@@ -187,15 +228,14 @@ export class World {
       if (up.frames.length > 0) found.push(Kind.Up * CHOICE + at);
       if (isNoticed(up)) found.push(Kind.EndUp * CHOICE + at);
     }
-    if (server.hasWork) found.push(Kind.Commit * CHOICE);
-    if (server.hasResults) found.push(Kind.Tell * CHOICE);
+    // How far a commit goes makes a difference only where something was asked for at different times.
+    for (let groups = 1; groups <= server.work; groups++) found.push(Kind.Store * CHOICE + groups);
     if (!server.isUp) found.push(Kind.Start * CHOICE);
     if (server.dueMs <= 0) found.push(Kind.ServerTimer * CHOICE);
     let dueMs = server.dueMs;
     for (let device = 0; device < this.devices.length; device++) {
-      const view = this.#client(state, device);
-      if (view.hasWrite) found.push(Kind.Written * CHOICE + device);
-      if (view.hasWritten) found.push(Kind.Persisted * CHOICE + device);
+      const view = this.clientOf(state, device);
+      if (view.isWriting) found.push(Kind.Write * CHOICE + device);
       if (view.dialing) found.push(Kind.Dial * CHOICE + device);
       if (!view.isUp) found.push(Kind.Launch * CHOICE + device);
       if (view.dueMs <= 0) found.push(Kind.ClientTimer * CHOICE + device);
@@ -203,7 +243,7 @@ export class World {
     }
     const isQuiet = found.length === 0;
     for (let device = 0; device < this.devices.length; device++) {
-      if (sent[device]! < this.#plans[device]!.length && this.#client(state, device).isUp) {
+      if (sent[device]! < this.#plans[device]!.length && this.clientOf(state, device).isUp) {
         found.push(Kind.Send * CHOICE + device);
       }
     }
@@ -220,11 +260,17 @@ export class World {
         if (matters) found.push(Kind.Cut * CHOICE + at);
       });
     }
-    if (this.#may.crashServer && this.nodes.serverView(state[SERVER]!).isUp) found.push(Kind.CrashServer * CHOICE);
+    const server = this.serverOf(state);
+    if (this.#may.crashServer && server.isUp) {
+      for (let groups = 0; groups <= server.work; groups++) found.push(Kind.CrashServer * CHOICE + groups);
+    }
     const dues = new Set<number>();
     for (let device = 0; device < this.devices.length; device++) {
-      const view = this.#client(state, device);
-      if (this.#may.crashClient && view.isUp) found.push(Kind.CrashClient * CHOICE + device);
+      const view = this.clientOf(state, device);
+      if (this.#may.crashClient && view.isUp) {
+        found.push(Kind.CrashClient * CHOICE + device);
+        if (view.isWriting) found.push(Kind.CrashClient * CHOICE + device + WITH_WRITE);
+      }
       // Without anything on its way it is no fault that time passes.
       if (!this.#may.delay || isQuiet || view.dueMs <= 0 || view.dueMs === Infinity || dues.has(view.dueMs)) continue;
       dues.add(view.dueMs);
@@ -236,110 +282,133 @@ export class World {
   after(state: State, choice: number): State {
     const kind: Kind = Math.floor(choice / CHOICE);
     const at = choice % CHOICE;
-    const change = new Transition(this, state);
+    const { nodes } = this;
+    const wire = this.nets.items[state[NET]!]!.wires[at];
+    const next = [...state];
+    let server: Step | null = null;
+    let client: Step | null = null;
+    let device = at;
     switch (kind) {
-      case Kind.Down: {
-        const wire = change.wires[at]!;
-        const [frame, ...frames] = wire.down.frames;
-        change.put(at, { ...wire, down: { ...wire.down, frames } });
-        change.client(wire.client, "received", frame);
-        break;
-      }
-      case Kind.Up: {
-        const wire = change.wires[at]!;
-        const [frame, ...frames] = wire.up.frames;
-        change.put(at, { ...wire, up: { ...wire.up, frames } });
-        change.server("received", wire.link, frame);
-        break;
-      }
+      case Kind.Down:
       case Kind.EndDown: {
-        const wire = change.wires[at]!;
-        change.put(at, { ...wire, down: EMPTY, up: closed(wire.up) });
-        change.client(wire.client, "lost");
+        device = wire!.client;
+        const { frames } = wire!.down;
+        client =
+          kind === Kind.Down
+            ? nodes.stepClient(device, state[CLIENTS + device]!, "received", frames[0])
+            : nodes.stepClient(device, state[CLIENTS + device]!, "lost");
         break;
       }
-      case Kind.EndUp: {
-        const wire = change.wires[at]!;
-        change.put(at, { ...wire, up: EMPTY, down: closed(wire.down) });
-        change.server("lost", wire.link);
+      case Kind.Up:
+        server = nodes.stepServer(state[SERVER]!, "received", wire!.link, wire!.up.frames[0]);
         break;
-      }
-      case Kind.Commit:
-        change.server("commit");
+      case Kind.EndUp:
+        server = nodes.stepServer(state[SERVER]!, "lost", wire!.link);
         break;
-      case Kind.Tell:
-        change.server("tell");
+      case Kind.Store:
+        server = nodes.stepServer(state[SERVER]!, "store", at);
         break;
       case Kind.Start:
-        change.server("start");
+        server = nodes.stepServer(state[SERVER]!, "start");
         break;
       case Kind.ServerTimer:
-        change.server("deadline");
+        server = nodes.stepServer(state[SERVER]!, "deadline");
         break;
-      case Kind.Written:
-        change.client(at, "written");
-        if (!this.mayCrash(state)) change.client(at, "persisted");
-        break;
-      case Kind.Persisted:
-        change.client(at, "persisted");
+      case Kind.Write:
+        client = nodes.stepClient(device, state[CLIENTS + device]!, "written");
         break;
       case Kind.Dial:
-        if (!this.nodes.serverView(state[SERVER]!).isUp) {
-          change.client(at, "lost");
+        if (this.serverOf(state).isUp) {
+          server = nodes.stepServer(state[SERVER]!, "connected", this.nets.items[state[NET]!]!.nextLink);
+          client = nodes.stepClient(device, state[CLIENTS + device]!, "dialed");
         } else {
-          const link = change.connect(at);
-          change.server("connected", link);
-          change.client(at, "dialed");
+          client = nodes.stepClient(device, state[CLIENTS + device]!, "lost");
         }
         break;
       case Kind.Launch:
-        change.client(at, "launch");
+        client = nodes.stepClient(device, state[CLIENTS + device]!, "launch");
         break;
       case Kind.ClientTimer:
-        change.client(at, "deadline");
+        client = nodes.stepClient(device, state[CLIENTS + device]!, "deadline");
         break;
       case Kind.Send: {
-        const { sent } = change.rest;
-        const send = this.#plans[at]![sent[at]!]!;
-        change.rest = { ...change.rest, sent: sent.map((count, device) => (device === at ? count + 1 : count)) };
-        change.client(at, "send", send);
+        const { sent } = this.rests.items[state[REST]!]!;
+        const send = this.#plans[device]![sent[device]!]!;
+        next[REST] = this.#restAfter(next[REST]!, SENT + device, (rest) => ({
+          ...rest,
+          sent: rest.sent.map((count, index) => (index === device ? count + 1 : count)),
+        }));
+        client = nodes.stepClient(device, state[CLIENTS + device]!, "send", send);
         break;
       }
       case Kind.Time:
-        change.pass(Math.min(...this.#dues(state)));
-        break;
-      case Kind.Cut:
-        change.fault();
-        change.put(at, { ...change.wires[at]!, up: cut(change.wires[at]!.up), down: cut(change.wires[at]!.down) });
-        break;
-      case Kind.CrashServer:
-        change.fault();
-        change.server("crash");
-        change.wires.forEach((wire, index) => {
-          if (wire.up.end !== End.Gone || wire.down.end === End.Open) {
-            change.put(index, { ...wire, up: EMPTY, down: loosened(wire.down) });
-          }
-        });
-        break;
-      case Kind.CrashClient:
-        change.fault();
-        change.client(at, "crash");
-        change.wires.forEach((wire, index) => {
-          if (wire.client !== at || (wire.down.end === End.Gone && wire.up.end !== End.Open)) return;
-          change.put(index, { ...wire, down: EMPTY, up: loosened(wire.up) });
-        });
+        this.#pass(next, Math.min(...this.#dues(state)));
         break;
       case Kind.Delay:
-        change.fault();
-        change.pass(this.#client(state, at).dueMs);
+        this.#pass(next, this.clientOf(state, device).dueMs);
         break;
+      case Kind.Cut:
+        break;
+      case Kind.CrashServer:
+        server = nodes.stepServer(state[SERVER]!, "crash", at);
+        break;
+      case Kind.CrashClient: {
+        device = at % WITH_WRITE;
+        const behind = at >= WITH_WRITE ? 1 : 0;
+        client = nodes.stepClient(device, state[CLIENTS + device]!, "crash", behind);
+        break;
+      }
     }
-    return change.done();
+    if (kind >= Kind.Cut) {
+      next[REST] = this.#restAfter(next[REST]!, FAULT, (rest) => ({ ...rest, faultsLeft: rest.faultsLeft - 1 }));
+    }
+    if (server !== null) next[SERVER] = server.next;
+    if (client !== null) next[CLIENTS + device] = client.next;
+    for (const step of [server, client]) {
+      if (step === null || step.facts === 0) continue;
+      next[REST] = this.#restAfter(next[REST]!, FACTS + step.facts, (rest) => ({
+        ...rest,
+        record: nodes.facts.items[step.facts]!.reduce(noted, rest.record),
+      }));
+    }
+    const isDialed = kind === Kind.Dial && server !== null;
+    next[NET] = this.#netAfter(state[NET]!, choice, isDialed, server?.moves ?? 0, client?.moves ?? 0, device);
+    return next;
   }
 
-  /** Whether a device may still crash. */
-  mayCrash(state: State): boolean {
-    return this.#may.crashClient && this.rests.items[state[REST]!]!.faultsLeft > 0;
+  #pass(state: number[], ms: number): void {
+    state[SERVER] = this.nodes.laterServer(state[SERVER]!, ms);
+    this.devices.forEach((_, device) => {
+      state[CLIENTS + device] = this.nodes.laterClient(device, state[CLIENTS + device]!, ms);
+    });
+  }
+
+  /** What has been seen and is to come after something that has a number; the same for the same. */
+  #restAfter(rest: number, what: number, change: (rest: Rest) => Rest): number {
+    const key = rest * REST_CHANGES + what;
+    let next = this.#restSteps.get(key);
+    if (next === undefined) {
+      next = this.#numberRest(change(this.rests.items[rest]!));
+      this.#restSteps.set(key, next);
+    }
+    return next;
+  }
+
+  /** The connections after a choice, and after what the server and one device did to them. */
+  #netAfter(net: number, choice: number, isDialed: boolean, server: number, client: number, device: number): number {
+    const kind: Kind = Math.floor(choice / CHOICE);
+    if (server === 0 && client === 0 && !isDialed && !changesWires(kind)) return net;
+    // A choice says which device, and whether anything was dialed is seen from what the server did.
+    const key = `${net} ${choice} ${isDialed ? 1 : 0} ${server} ${client}`;
+    let next = this.#netSteps.get(key);
+    if (next === undefined) {
+      const wires = new Wires(this.nets.items[net]!);
+      wires.choose(kind, choice % CHOICE, isDialed, device);
+      for (const move of this.nodes.moves.items[server]!) wires.take(move, -1);
+      for (const move of this.nodes.moves.items[client]!) wires.take(move, device);
+      this.#netSteps.set(key, (next = this.#numberNet(wires.net())));
+    }
+    return next;
   }
 
   /** A choice in words. */
@@ -358,18 +427,17 @@ export class World {
         return `${device(wire!.client)} notices that its connection ${wire!.link} is gone`;
       case Kind.EndUp:
         return `the server notices that connection ${wire!.link} of ${device(wire!.client)} is gone`;
-      case Kind.Commit:
-        return "the server's store commits what it was asked for";
-      case Kind.Tell:
-        return "the server learns the outcomes of its store";
+      case Kind.Store: {
+        const { work } = this.serverOf(state);
+        const part = at < work ? ` (the first ${at} of ${work} groups)` : "";
+        return `the server's store commits what it was asked for${part}, and tells it`;
+      }
       case Kind.Start:
         return "the server starts again";
       case Kind.ServerTimer:
         return "a timer of the server fires";
-      case Kind.Written:
-        return `what ${device(at)} writes becomes durable${this.mayCrash(state) ? "" : ", and it learns that"}`;
-      case Kind.Persisted:
-        return `${device(at)} learns that its write is durable`;
+      case Kind.Write:
+        return `what ${device(at)} writes becomes durable, and it is told so`;
       case Kind.Dial:
         return `${device(at)} opens a connection`;
       case Kind.Launch:
@@ -385,22 +453,19 @@ export class World {
       case Kind.Cut:
         return `FAULT: connection ${wire!.link} of ${device(wire!.client)} is cut`;
       case Kind.CrashServer:
-        return "FAULT: the server crashes";
-      case Kind.CrashClient:
-        return `FAULT: ${device(at)} crashes`;
+        return at === 0 ? "FAULT: the server crashes" : "FAULT: the server crashes behind a commit that it was not told of";
+      case Kind.CrashClient: {
+        const behind = at >= WITH_WRITE ? " behind a write that it was not told of" : "";
+        return `FAULT: ${device(at % WITH_WRITE)} crashes${behind}`;
+      }
       case Kind.Delay:
-        return `FAULT: everything on its way takes ${this.#client(state, at).dueMs} ms longer, up to a timer of ${device(at)}`;
+        return `FAULT: everything on its way takes ${this.clientOf(state, at).dueMs} ms longer, up to a timer of ${device(at)}`;
     }
   }
 
-  #client(state: State, device: number): ClientView {
-    return this.nodes.clientView(device, state[CLIENTS + device]!);
-  }
-
   #dues(state: State): number[] {
-    return this.devices.map((_, device) => this.#client(state, device).dueMs).concat(
-      this.nodes.serverView(state[SERVER]!).dueMs,
-    );
+    const dues = this.devices.map((_, device) => this.clientOf(state, device).dueMs);
+    return [...dues, this.serverOf(state).dueMs];
   }
 
   #numberNet(net: Net): number {
@@ -409,111 +474,92 @@ export class World {
       const frames = net.wires.flatMap(({ up, down }) => [...up.frames, ...down.frames]);
       const traits = frames.reduce((all, frame) => all | items[frame]!.traits, 0);
       const sends = frames.filter((frame) => items[frame]!.kind === "sendReq").map((frame) => items[frame]!.send);
-      return { ...net, traits, sends };
+      return { ...net, traits, sends, isBusy: frames.length > 0 };
     });
   }
 
   #numberRest(rest: Rest): number {
     return this.rests.number(JSON.stringify(rest), () => rest);
   }
-
-  /** For {@link Transition} only. */
-  numbered(server: number, net: Net, rest: Rest, clients: readonly number[]): State {
-    return [server, this.#numberNet(net), this.#numberRest(rest), ...clients];
-  }
 }
 
-/** A state on its way to the next. */
-class Transition {
-  readonly #world: World;
-  #server: number;
-  #clients: number[];
-  wires: Wire[];
+/** Whether a choice changes the connections by itself, whatever the processes do. */
+const changesWires = (kind: Kind): boolean =>
+  kind <= Kind.EndUp || kind === Kind.Cut || kind === Kind.CrashServer || kind === Kind.CrashClient;
+
+/** The connections on their way to the next state. */
+class Wires {
+  #wires: Wire[];
   #nextLink: number;
-  rest: Rest;
 
-  constructor(world: World, state: State) {
-    this.#world = world;
-    this.#server = state[SERVER]!;
-    this.#clients = state.slice(CLIENTS);
-    const net = world.nets.items[state[NET]!]!;
-    this.wires = [...net.wires];
-    this.#nextLink = net.nextLink;
-    this.rest = world.rests.items[state[REST]!]!;
+  constructor({ wires, nextLink }: Net) {
+    this.#wires = [...wires];
+    this.#nextLink = nextLink;
   }
 
-  put(at: number, wire: Wire): void {
-    this.wires[at] = wire;
+  net(): Net {
+    const wires = this.#wires.filter(({ up, down }) => up.end !== End.Gone || down.end !== End.Gone);
+    return { wires, nextLink: this.#nextLink };
   }
 
-  connect(client: number): number {
-    const open: Lane = { frames: [], end: End.Open };
-    this.wires.push({ link: this.#nextLink, client, up: open, down: open });
-    return this.#nextLink++;
-  }
-
-  fault(): void {
-    this.rest = { ...this.rest, faultsLeft: this.rest.faultsLeft - 1 };
-  }
-
-  pass(ms: number): void {
-    const { nodes } = this.#world;
-    this.#server = nodes.laterServer(this.#server, ms);
-    this.#clients = this.#clients.map((state, device) => nodes.laterClient(device, state, ms));
-  }
-
-  server(...event: Tail<Parameters<Nodes["stepServer"]>>): void {
-    const { next, done } = this.#world.nodes.stepServer(this.#server, ...event);
-    this.#server = next;
-    for (const each of done) this.#take(each, -1);
-  }
-
-  client(device: number, ...event: Tail<Tail<Parameters<Nodes["stepClient"]>>>): void {
-    const { next, done } = this.#world.nodes.stepClient(device, this.#clients[device]!, ...event);
-    this.#clients[device] = next;
-    for (const each of done) this.#take(each, device);
-  }
-
-  #take(done: Done, device: number): void {
-    switch (done.kind) {
-      case "transmit": {
-        const at = this.#wireOf(done.link, device);
-        if (at < 0) return;
-        const wire = this.wires[at]!;
-        const lane = device < 0 ? wire.down : wire.up;
-        if (lane.end !== End.Open) return;
-        const longer = { ...lane, frames: [...lane.frames, done.frame] };
-        this.put(at, device < 0 ? { ...wire, down: longer } : { ...wire, up: longer });
+  /** What a choice does to connections by itself. */
+  choose(kind: Kind, at: number, isDialed: boolean, device: number): void {
+    const wire = this.#wires[at]!;
+    switch (kind) {
+      case Kind.Down:
+        this.#wires[at] = { ...wire, down: { ...wire.down, frames: wire.down.frames.slice(1) } };
+        return;
+      case Kind.Up:
+        this.#wires[at] = { ...wire, up: { ...wire.up, frames: wire.up.frames.slice(1) } };
+        return;
+      case Kind.EndDown:
+        this.#wires[at] = { ...wire, down: EMPTY, up: closed(wire.up) };
+        return;
+      case Kind.EndUp:
+        this.#wires[at] = { ...wire, up: EMPTY, down: closed(wire.down) };
+        return;
+      case Kind.Cut:
+        this.#wires[at] = { ...wire, up: cut(wire.up), down: cut(wire.down) };
+        return;
+      case Kind.Dial: {
+        if (!isDialed) return;
+        const open: Lane = { frames: [], end: End.Open };
+        this.#wires.push({ link: this.#nextLink++, client: device, up: open, down: open });
         return;
       }
-      case "hangUp": {
-        const at = this.#wireOf(done.link, device);
-        if (at < 0) return;
-        const wire = this.wires[at]!;
-        const { up, down } = wire;
-        this.put(at, device < 0 ? { ...wire, up: EMPTY, down: closed(down) } : { ...wire, up: closed(up), down: EMPTY });
+      case Kind.CrashServer:
+        this.#wires = this.#wires.map((each) => ({ ...each, up: EMPTY, down: loosened(each.down) }));
         return;
-      }
-      case "dial":
+      case Kind.CrashClient:
+        this.#wires = this.#wires.map((each) =>
+          each.client === device ? { ...each, down: EMPTY, up: loosened(each.up) } : each,
+        );
         return;
       default:
-        this.rest = { ...this.rest, record: noted(this.rest.record, done satisfies Fact) };
+        return;
     }
   }
 
-  /** The connection that the server knows by its number; of a device the one that it listens to. */
-  #wireOf(link: number, device: number): number {
-    if (device < 0) return this.wires.findIndex((wire) => wire.link === link);
-    return this.wires.findIndex((wire) => wire.client === device && wire.down.end !== End.Gone);
-  }
-
-  done(): State {
-    const wires = this.wires.filter(({ up, down }) => up.end !== End.Gone || down.end !== End.Gone);
-    return this.#world.numbered(this.#server, { wires, nextLink: this.#nextLink }, this.rest, this.#clients);
+  /** What a process does to its connection; a `device` of -1 is the server. */
+  take(move: Move, device: number): void {
+    const at = this.#wires.findIndex((wire) =>
+      // A device has the one that it listens to.
+      device < 0 ? wire.link === move.link : wire.client === device && wire.down.end !== End.Gone,
+    );
+    const wire = this.#wires[at];
+    if (wire === undefined) return;
+    const { up, down } = wire;
+    if (move.kind === "hangUp") {
+      this.#wires[at] =
+        device < 0 ? { ...wire, up: EMPTY, down: closed(down) } : { ...wire, up: closed(up), down: EMPTY };
+      return;
+    }
+    const lane = device < 0 ? down : up;
+    if (lane.end !== End.Open) return;
+    const longer = { ...lane, frames: [...lane.frames, move.frame] };
+    this.#wires[at] = device < 0 ? { ...wire, down: longer } : { ...wire, up: longer };
   }
 }
-
-type Tail<List extends readonly unknown[]> = List extends [unknown, ...infer Rest] ? Rest : never;
 
 /** Whether the end of a lane can be noticed now. */
 const isNoticed = ({ frames, end }: Lane): boolean => end === End.Loose || (end === End.Ended && frames.length === 0);
