@@ -50,6 +50,8 @@ export interface Device {
   readonly device: string;
   /** What it calls the conversation. */
   readonly conversation: string;
+  /** Where chance is asked, it says this: `small` waits less before it connects or sends again than `large`. */
+  readonly chance: keyof typeof CHANCES;
 }
 
 /** One message that an application will send. */
@@ -61,9 +63,12 @@ export interface Planned {
   readonly body: Uint8Array;
   /** Its name in a trace. */
   readonly name: string;
+  /** The server does not take it, ever. */
+  readonly isRefused: boolean;
 }
 
-const random = () => 0.5;
+/** What chance says to a device, always the same. See {@link Device.chance}. */
+const CHANCES = { small: () => 0.1, even: () => 0.5, large: () => 0.9 } as const;
 const mayWrite = () => "yes" as const;
 
 const SERVER_SETTINGS: ServerSettings = {
@@ -113,7 +118,7 @@ const CLIENT_SETTINGS: ClientSettings = {
 };
 
 const CONSTANTS: Constants = new Map<unknown, string>([
-  [random, "random"],
+  ...Object.entries(CHANCES).map(([name, random]) => [random, name] as const),
   [mayWrite, "mayWrite"],
   [crc32, "crc32"],
   [SERVER_SETTINGS, "serverSettings"],
@@ -133,7 +138,7 @@ const RULES: Rules = {
     "CatchUp._nextRequestId",
   ]),
   regrow: (owner) =>
-    owner instanceof ClientCore ? new ClientCore(CLIENT_SETTINGS, random, crc32, NOTHING) : undefined,
+    owner instanceof ClientCore ? new ClientCore(CLIENT_SETTINGS, CHANCES.even, crc32, NOTHING) : undefined,
   dropped: new Map<string, (value: unknown) => unknown>([
     // The server's timers are all routine, see TIMERS, so that its agenda never comes to anything. It keeps connections
     // that are long gone.
@@ -142,11 +147,14 @@ const RULES: Rules = {
     ["Session._handled", () => 0n],
     // The difference of the clocks of server and device. Only the end of a token, which none has here, is reckoned by it.
     ["ClientSession._phase.serverMsAtZero", () => 0],
+    // What can be reckoned again from the key of a conversation.
+    ["Directory._direct", () => new Map()],
   ]),
 };
 
 function onlyRoutine(agenda: readonly { at: number }[]): [] {
-  for (const { at } of agenda) if (at - NOW <= ROUTINE_MS) throw new Error("the server has a timer that is not routine");
+  for (const { at } of agenda)
+    if (at - NOW <= ROUTINE_MS) throw new Error("the server has a timer that is not routine");
   return [];
 }
 
@@ -172,8 +180,6 @@ export const TRAITS = {
   push: 1 << 3,
   headNotify: 1 << 4,
   pageWithEntries: 1 << 5,
-  replaced: 1 << 6,
-  stale: 1 << 7,
   querySend: 1 << 8,
   refusedForGood: 1 << 9,
   deliverAck: 1 << 10,
@@ -453,7 +459,7 @@ export class Nodes {
 
   #runClient(client: number, state: number, event: ClientEvent, what: number): Step {
     const part = copyOf(this.clients[client]!.items[state]!.part);
-    const { user } = this.#devices[client]!;
+    const { user, chance } = this.#devices[client]!;
     const moves: Move[] = [];
     const facts: Fact[] = [];
     const run = new ClientRun(part, user, (effect) => this.#clientDid(client, effect, moves, facts));
@@ -490,7 +496,7 @@ export class Nodes {
         break;
       }
       case "launch":
-        part.core = new ClientCore(CLIENT_SETTINGS, random, crc32, part.store.loadNow());
+        part.core = new ClientCore(CLIENT_SETTINGS, CHANCES[chance], crc32, part.store.loadNow());
         run.do({ kind: "connect" });
         break;
     }
@@ -600,9 +606,9 @@ export class Nodes {
       case "hello":
         return { ...base, text: `Hello, run ${body.value.run}, attempt ${body.value.attempt}`, traits: 0 };
       case "goAway":
-        return { ...base, text: `GoAway ${body.value.code}`, traits: TRAITS.replaced };
+        return { ...base, text: `GoAway ${body.value.code}`, traits: 0 };
       case "error":
-        return { ...base, text: `Error ${body.value.code}`, traits: TRAITS.stale };
+        return { ...base, text: `Error ${body.value.code}`, traits: 0 };
       case "querySend":
         return { ...base, text: kindName, traits: TRAITS.querySend };
       case "syncReq":
@@ -617,6 +623,8 @@ export class Nodes {
   }
 
   #numberClient(client: number, part: ClientPart): number {
+    // The store makes room for a conversation when it is first asked about it: that shall not make two states of one.
+    part.store.entriesNow(this.#devices[client]!.conversation);
     return this.clients[client]!.number(nameOfState(part), () => ({ part, view: this.#clientView(client, part) }));
   }
 
@@ -653,7 +661,9 @@ export class Nodes {
     const seen = {
       isOpen: core?.isOpen ?? false,
       cursor: Number(snapshot.conversations.find(({ name }) => name === conversation)?.cursor ?? 0n),
-      entries: store.entriesNow(conversation).map(({ entry }) => [Number(entry.seq), this.#sendOfEntry(entry)] as const),
+      entries: store
+        .entriesNow(conversation)
+        .map(({ entry }) => [Number(entry.seq), this.#sendOfEntry(entry)] as const),
       gaps: gapsOf(store, conversation),
       outbox: indices(snapshot.sends),
       givenUp: indices(snapshot.sends.filter(({ state }) => state !== "open")),
@@ -677,7 +687,7 @@ function dueIn(deadline: number | null): number {
 }
 
 function gapsOf(store: MemoryClientStore, conversation: string): readonly (readonly [number, number])[] {
-  const kept = (store as unknown as { _kept: Map<string, { gaps: readonly { from: bigint; upTo: bigint }[] }> })._kept;
+  const kept = Reflect.get(store, "_kept") as Map<string, { gaps: readonly { from: bigint; upTo: bigint }[] }>;
   return (kept.get(conversation)?.gaps ?? []).map(({ from, upTo }) => [Number(from), Number(upTo)] as const);
 }
 

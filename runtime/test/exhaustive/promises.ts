@@ -47,13 +47,16 @@ class Judge {
     this.#promise = promise;
   }
 
-  expect(holds: boolean, clause: string, sentence: () => string): void {
+  expect(holds: boolean, clause: string, sentence: () => string, promise = this.#promise): void {
     this.judged++;
-    if (!holds && this.broken === null) this.broken = { promise: this.#promise, clause, sentence: sentence() };
+    if (!holds && this.broken === null) this.broken = { promise, clause, sentence: sentence() };
   }
 }
 
-const nameIn = ({ planned }: Sight) => (send: number) => planned[send]?.name ?? "something that nobody sent";
+const nameIn =
+  ({ planned }: Sight) =>
+  (send: number) =>
+    planned[send]?.name ?? "something that nobody sent";
 
 /** Nothing acknowledged is lost. */
 function p1(sight: Sight): Verdict {
@@ -62,7 +65,11 @@ function p1(sight: Sight): Verdict {
   const name = nameIn(sight);
   for (const [send, seq] of record.accepted) {
     const held = server.log[seq - 1] === send;
-    judge.expect(held, "SEND-3", () => `${name(send)} was acknowledged as ${seq}, and the store does not hold it there`);
+    judge.expect(
+      held,
+      "SEND-3",
+      () => `${name(send)} was acknowledged as ${seq}, and the store does not hold it there`,
+    );
   }
   clients.forEach((client, device) => {
     const has = new Set(client.entries.map(([seq]) => seq));
@@ -71,14 +78,22 @@ function p1(sight: Sight): Verdict {
       // A slot that the device filled itself: as long as the send is in its outbox, the entry is not lost. Clause ACK-6.
       const isOwn = ownOf[device]!.includes(send) && client.outbox.includes(send);
       const kept = has.has(seq) || isOwn || client.gaps.some(([from, upTo]) => from <= seq && seq <= upTo);
-      judge.expect(kept, "ACK-1", () => `the server holds ${seq} for acknowledged, and device ${device} does not have it`);
+      judge.expect(
+        kept,
+        "ACK-1",
+        () => `the server holds ${seq} for acknowledged, and device ${device} does not have it`,
+      );
     }
   });
   for (const [send, state] of record.told) {
     if (state !== "queued") continue;
     const { by } = sight.planned[send]!;
     const isKept = server.log.includes(send) || clients[by]!.outbox.includes(send);
-    judge.expect(isKept, "SEND-1", () => `${name(send)} was taken for sending, and is neither in the outbox nor in the log`);
+    judge.expect(
+      isKept,
+      "SEND-1",
+      () => `${name(send)} was taken for sending, and is neither in the outbox nor in the log`,
+    );
   }
   return judge;
 }
@@ -94,12 +109,20 @@ function p2(sight: Sight): Verdict {
   }
   for (const send of new Set(record.accepted.map(([each]) => each))) {
     const answers = record.accepted.filter(([each]) => each === send);
-    judge.expect(answers.length === 1, "DEDUP-2", () => `the SendAcks of ${name(send)} differ: ${answersText(answers)}`);
+    judge.expect(
+      answers.length === 1,
+      "DEDUP-2",
+      () => `the SendAcks of ${name(send)} differ: ${answersText(answers)}`,
+    );
   }
   record.shown.forEach((shown, device) => {
     for (const [seq, send] of shown) {
       const times = shown.filter((each) => each[0] === seq || each[1] === send).length;
-      judge.expect(times === 1, "ACK-12", () => `device ${device} is shown ${name(send)}, entry ${seq}, ${times} times`);
+      judge.expect(
+        times === 1,
+        "ACK-12",
+        () => `device ${device} is shown ${name(send)}, entry ${seq}, ${times} times`,
+      );
     }
   });
   return judge;
@@ -117,15 +140,22 @@ function p3(sight: Sight): Verdict {
     judge.expect(send >= 0, "ORDER-1", () => `entry ${index + 1} is nothing that was sent`);
     const earlier = planned.findIndex(
       ({ by }, other) =>
-        other < send && by === planned[send]?.by && isTaken(sight, other) && !server.log.slice(0, index).includes(other),
+        other < send &&
+        by === planned[send]?.by &&
+        isTaken(sight, other) &&
+        !server.log.slice(0, index).includes(other),
     );
-    const isInOrder = earlier < 0 || isGivenUp(sight, earlier);
+    const isInOrder = earlier < 0 || isOutOfTheWay(sight, earlier);
     judge.expect(isInOrder, "ORDER-4", () => `${name(send)} stands in front of ${name(earlier)}`);
   });
   record.shown.forEach((shown, device) => {
     shown.forEach(([seq, send], index) => {
       const isSame = server.log[seq - 1] === send;
-      judge.expect(isSame, "ORDER-2", () => `device ${device} is shown ${name(send)} as entry ${seq}, and the log says otherwise`);
+      judge.expect(
+        isSame,
+        "ORDER-2",
+        () => `device ${device} is shown ${name(send)} as entry ${seq}, and the log says otherwise`,
+      );
       const before = shown[index - 1]?.[0] ?? 0;
       judge.expect(seq > before, "ACK-12", () => `device ${device} is shown entry ${seq} behind ${before}`);
     });
@@ -133,14 +163,18 @@ function p3(sight: Sight): Verdict {
   clients.forEach((client, device) => {
     for (const [seq, send] of client.entries) {
       const isSame = server.log[seq - 1] === send;
-      judge.expect(isSame, "ORDER-2", () => `device ${device} keeps ${name(send)} as entry ${seq}, and the log says otherwise`);
+      judge.expect(
+        isSame,
+        "ORDER-2",
+        () => `device ${device} keeps ${name(send)} as entry ${seq}, and the log says otherwise`,
+      );
     }
   });
   return judge;
 }
 
 /** A send that was refused for good holds nothing up. */
-const isGivenUp = ({ record }: Sight, send: number): boolean => record.refused.includes(send);
+const isOutOfTheWay = ({ planned }: Sight, send: number): boolean => planned[send]!.isRefused;
 
 /**
  * Whether a send is the outbox's to bring somewhere: it is durable there, or the application was told so. What a crash
@@ -183,14 +217,22 @@ function p5(sight: Sight): Verdict {
     const has = new Set(client.entries.map(([seq]) => seq));
     for (let seq = 1; seq <= client.cursor; seq++) {
       const isThere = has.has(seq) || client.gaps.some(([from, upTo]) => from <= seq && seq <= upTo);
-      judge.expect(isThere, "ACK-10", () => `the cursor of device ${device} stands at ${client.cursor}, and ${seq} is missing`);
+      judge.expect(
+        isThere,
+        "ACK-10",
+        () => `the cursor of device ${device} stands at ${client.cursor}, and ${seq} is missing`,
+      );
     }
   });
   record.shown.forEach((shown, device) => {
     shown.forEach(([seq], index) => {
       let expected = (shown[index - 1]?.[0] ?? 0) + 1;
       for (const [from, upTo] of record.skipped[device] ?? []) if (from === expected) expected = upTo + 1;
-      judge.expect(seq <= expected, "GAP-12", () => `device ${device} is shown entry ${seq}, and was never told of ${expected}`);
+      judge.expect(
+        seq <= expected,
+        "GAP-12",
+        () => `device ${device} is shown entry ${seq}, and was never told of ${expected}`,
+      );
     });
   });
   return judge;
@@ -214,19 +256,21 @@ export const LEVEL: Promise_ = {
   about: "in the end everything is where it belongs",
   judge: (sight) => {
     const judge = new Judge("P1");
-    const { record, server, clients, planned, ownOf } = sight;
+    const { record, server, clients, planned } = sight;
     const name = nameIn(sight);
     judge.expect(server.isUp && server.sessions === clients.length, "RECON-3", () => "not every device has a session");
-    planned.forEach(({ by }, send) => {
+    planned.forEach(({ by, isRefused }, send) => {
       if (!isTaken(sight, send) && !server.log.includes(send)) return;
-      const isSettled = record.refused.includes(send) || server.log.includes(send);
-      judge.expect(isSettled, "SEND-8", () => `${name(send)} has come nowhere`);
       const told = record.told.filter(([each]) => each === send).map(([, state]) => state);
-      const outcome = record.refused.includes(send) ? ["failed", "unknown"] : ["sent"];
+      // What is refused may have been refused by the device itself, which knows the limit of the session. Clause LIM-12.
+      const isGivenUp = isRefused && (clients[by]!.givenUp.includes(send) || told.includes("failed"));
+      const isSettled = isGivenUp || server.log.includes(send);
+      judge.expect(isSettled, "SEND-8", () => `${name(send)} has come nowhere`);
       // An application that was started again finds what was sent among the entries of its device.
       const isFound = record.shown[by]?.some(([, each]) => each === send) ?? false;
-      const isTold = isFound || outcome.some((state) => told.includes(state));
-      judge.expect(isTold, "SEND-22", () => `the application never learned what became of ${name(send)}`);
+      const isTold = isFound || isGivenUp || told.includes("sent");
+      const sentence = () => `the application never learned what became of ${name(send)}`;
+      judge.expect(isTold, "SEND-22", sentence, "P4");
     });
     clients.forEach((client, device) => {
       judge.expect(client.isOpen && client.openSends === 0, "RECON-3", () => `device ${device} is not done`);
@@ -234,8 +278,16 @@ export const LEVEL: Promise_ = {
       judge.expect(left.length === 0, "SEND-24", () => `${left.map(name).join(", ")} is still in the outbox`);
       const shown = record.shown[device]?.map(([, send]) => send) ?? [];
       const isSame = shown.length === server.log.length && server.log.every((send, index) => shown[index] === send);
-      judge.expect(isSame, "GAP-10", () => `device ${device} has shown ${shown.map(name).join(", ") || "nothing"} of ${server.log.map(name).join(", ")}`);
-      judge.expect(ownOf[device] !== undefined && client.cursor === server.log.length, "ACK-10", () => `device ${device} stands at ${client.cursor} of ${server.log.length}`);
+      const list = (sends: readonly number[]) => sends.map(name).join(", ") || "nothing";
+      const sentence = () => `device ${device} has shown ${list(shown)}, and the log holds ${list(server.log)}`;
+      judge.expect(isSame, "GAP-10", sentence, "P5");
+      const isWhole = client.cursor === server.log.length;
+      judge.expect(
+        isWhole,
+        "ACK-10",
+        () => `device ${device} stands at ${client.cursor} of ${server.log.length}`,
+        "P5",
+      );
     });
     return judge;
   },

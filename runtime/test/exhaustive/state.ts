@@ -179,7 +179,7 @@ export function textOf(value: unknown, constants: Constants, rules: Rules): stri
       case "object":
         break;
     }
-    if (each === null) return void parts.push("0,");
+    if (each === null) return void parts.push("n,");
     const object = each as object;
     if (constants.has(object)) return void parts.push(`=${constants.get(object)},`);
     const known = seen.get(object);
@@ -236,5 +236,17 @@ export class Pool<Item> {
 
   get size(): number {
     return this.items.length;
+  }
+}
+
+/** Gives every different pair of numbers a number; both are below 2^26. */
+export class Pairs {
+  readonly #numbers = new Map<number, number>();
+
+  number(a: number, b: number): number {
+    const key = a * 2 ** 26 + b;
+    let number = this.#numbers.get(key);
+    if (number === undefined) this.#numbers.set(key, (number = this.#numbers.size));
+    return number;
   }
 }

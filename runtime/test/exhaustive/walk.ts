@@ -4,8 +4,9 @@
  */
 import type { ClientView } from "./nodes.js";
 import { TRAITS } from "./nodes.js";
+import { Pairs } from "./state.js";
 import { type Broken, LEVEL, PROMISES, type Sight } from "./promises.js";
-import { CHOICE, FAULTS, Kind, type State, World, type WorldOptions } from "./world.js";
+import { CHOICE, CLIENTS, FAULTS, Kind, NET, REST, SERVER, type State, World, type WorldOptions } from "./world.js";
 
 export type { WorldOptions } from "./world.js";
 export { FAULTS };
@@ -34,14 +35,29 @@ export interface WalkReport {
   /** States from which no end can be reached; null when that was not looked at. */
   readonly endless: number | null;
   /** Different states of the server, of each device, of the connections, and of the observer. */
-  readonly parts: { readonly server: number; readonly devices: readonly number[]; readonly nets: number; readonly observer: number };
+  readonly parts: {
+    readonly server: number;
+    readonly devices: readonly number[];
+    readonly nets: number;
+    readonly observer: number;
+  };
   /** Steps of the real cores that were run; all others were the same again. */
   readonly stepsRun: number;
   /** By promise, in how many states it had something to judge, and how many facts it judged. */
-  readonly promises: readonly { readonly id: string; readonly about: string; readonly states: number; readonly facts: number }[];
+  readonly promises: readonly {
+    readonly id: string;
+    readonly about: string;
+    readonly states: number;
+    readonly facts: number;
+  }[];
+  /** How many different frames of each kind were sent. */
+  readonly frames: Readonly<Record<string, number>>;
   /** In how many states each situation was met. */
   readonly situations: Readonly<Record<string, number>>;
   readonly seconds: number;
+  /** Of this process, which may have had to wait for others. */
+  readonly cpuSeconds: number;
+  /** By `cpuSeconds`. */
   readonly statesPerSecond: number;
   readonly memoryMB: number;
   readonly failure: Trace | null;
@@ -147,11 +163,9 @@ const SITUATIONS = [
   "an entry is pushed",
   "an entry is pulled",
   "a HeadNotify is on its way",
-  "the server asks what became of a send",
+  "a device asks what became of a send",
   "a sync is on its way",
   "a device has two connections",
-  "an older session is told that it is replaced",
-  "a Hello is refused",
   "the server is down",
   "a device is down",
   "the server is behind with its store",
@@ -170,8 +184,13 @@ class Walk {
   readonly #edgesFrom = new Numbers();
   readonly #edgesTo = new Numbers();
   readonly #endStates: number[] = [];
-  readonly #judged = [...PROMISES, LEVEL].map(({ id, about }) => ({ id, about, states: 0, facts: 0 }));
-  readonly #situations = SITUATIONS.map(() => 0);
+  /** What was judged of all states that look alike, by the number of the look; and how many there are. */
+  readonly #verdicts: { readonly facts: readonly number[]; readonly broken: Broken | null; states: number }[] = [];
+  /** One for each part of a state behind the first: a pair of one means something else than a pair of another. */
+  readonly #looks: readonly Pairs[];
+  readonly #levelFacts = { states: 0, facts: 0 };
+  /** How many states are in each set of situations, as bits. */
+  readonly #situations = new Map<number, number>();
   readonly #ownOf: readonly (readonly number[])[];
   #transitions = 0;
 
@@ -180,11 +199,13 @@ class Walk {
     this.#limits = limits;
     this.#met = new Met(this.#world.width);
     const { devices, planned } = this.#world;
+    this.#looks = [new Pairs(), ...devices.map(() => new Pairs())];
     this.#ownOf = devices.map((_, device) => planned.flatMap(({ by }, index) => (by === device ? [index] : [])));
   }
 
   run(): WalkReport {
     const started = this.#limits.clock();
+    const cpuStarted = process.cpuUsage();
     let spoken = started;
     let failure = this.#reach(this.#world.start(), -1, -1);
     let depth = 0;
@@ -204,6 +225,8 @@ class Walk {
     const exhausted = failure === null && index === this.#met.size;
     const endless = exhausted && this.#limits.ends ? this.#countEndless() : null;
     const seconds = (this.#limits.clock() - started) / 1000;
+    const { user, system } = process.cpuUsage(cpuStarted);
+    const cpuSeconds = (user + system) / 1e6;
     const { nodes, nets, rests } = this.#world;
     return {
       options: this.#world.options,
@@ -221,10 +244,12 @@ class Walk {
         observer: rests.size,
       },
       stepsRun: nodes.stepsRun,
-      promises: this.#judged,
-      situations: Object.fromEntries(SITUATIONS.map((name, at) => [name, this.#situations[at]!])),
+      promises: this.#judged(),
+      frames: this.#countFrames(),
+      situations: Object.fromEntries(SITUATIONS.map((name, at) => [name, this.#countSituation(at)])),
       seconds,
-      statesPerSecond: Math.round(this.#met.size / Math.max(seconds, 0.001)),
+      cpuSeconds,
+      statesPerSecond: Math.round(this.#met.size / Math.max(cpuSeconds, 0.001)),
       memoryMB: Math.round(process.memoryUsage().rss / 2 ** 20),
       failure,
     };
@@ -236,7 +261,9 @@ class Walk {
     const choices = this.#world.choices(state);
     if (choices.every((choice) => Math.floor(choice / CHOICE) >= Kind.Cut)) {
       this.#endStates.push(index);
-      const broken = this.#judge(state, PROMISES.length);
+      const { judged, broken } = LEVEL.judge(this.#sight(state));
+      this.#levelFacts.states++;
+      this.#levelFacts.facts += judged;
       if (broken !== null) return this.#trace(index, broken);
     }
     for (const choice of choices) {
@@ -258,38 +285,76 @@ class Walk {
     this.#from.push(from);
     this.#by.push(choice);
     this.#notice(state);
-    for (let promise = 0; promise < PROMISES.length; promise++) {
-      const broken = this.#judge(state, promise);
-      if (broken !== null) return this.#trace(index, broken);
-    }
-    return null;
+    const broken = this.#judge(state);
+    return broken === null ? null : this.#trace(index, broken);
   }
 
-  #judge(state: State, promise: number): Broken | null {
-    const { judge } = PROMISES[promise] ?? LEVEL;
-    const { judged, broken } = judge(this.#sight(state));
-    const count = this.#judged[promise]!;
-    if (judged > 0) count.states++;
-    count.facts += judged;
-    return broken;
+  /** Judges a state, once for all that look alike to the promises. */
+  #judge(state: State): Broken | null {
+    const { nodes } = this.#world;
+    let look = this.#looks[0]!.number(nodes.serverView(state[SERVER]!).look, state[REST]!);
+    for (let at = CLIENTS; at < state.length; at++) {
+      look = this.#looks[at - CLIENTS + 1]!.number(look, nodes.clientView(at - CLIENTS, state[at]!).look);
+    }
+    let verdict = this.#verdicts[look];
+    if (verdict === undefined) {
+      const sight = this.#sight(state);
+      const verdicts = PROMISES.map(({ judge }) => judge(sight));
+      const broken = verdicts.find((each) => each.broken !== null)?.broken ?? null;
+      this.#verdicts[look] = verdict = { facts: verdicts.map(({ judged }) => judged), broken, states: 0 };
+    }
+    verdict.states++;
+    return verdict.broken;
+  }
+
+  #judged(): WalkReport["promises"] {
+    const found = PROMISES.map(({ id, about }, at) => {
+      let states = 0;
+      let facts = 0;
+      this.#verdicts.forEach((verdict) => {
+        if (verdict.facts[at]! > 0) states += verdict.states;
+        facts += verdict.facts[at]! * verdict.states;
+      });
+      return { id, about, states, facts };
+    });
+    return [...found, { id: LEVEL.id, about: LEVEL.about, ...this.#levelFacts }];
+  }
+
+  #countFrames(): WalkReport["frames"] {
+    const counts: Record<string, number> = {};
+    // The first stands for no frame.
+    for (const { kind } of this.#world.nodes.frames.items.slice(1)) counts[kind] = (counts[kind] ?? 0) + 1;
+    return counts;
+  }
+
+  #countSituation(at: number): number {
+    let count = 0;
+    for (const [bits, states] of this.#situations) if ((bits & (1 << at)) !== 0) count += states;
+    return count;
   }
 
   #sight(state: State): Sight {
     const { nodes, rests, planned } = this.#world;
-    const { record, sent } = rests.items[state[2]!]!;
-    return { record, sent, planned, ownOf: this.#ownOf, server: nodes.serverView(state[0]!), clients: this.#views(state) };
+    const { record, sent } = rests.items[state[REST]!]!;
+    return {
+      record,
+      sent,
+      planned,
+      ownOf: this.#ownOf,
+      server: nodes.serverView(state[SERVER]!),
+      clients: this.#views(state),
+    };
   }
 
   #views(state: State): readonly ClientView[] {
-    return state.slice(3).map((number, device) => this.#world.nodes.clientView(device, number));
+    return state.slice(CLIENTS).map((number, device) => this.#world.nodes.clientView(device, number));
   }
 
   #notice(state: State): void {
     const { nodes, nets } = this.#world;
-    const server = nodes.serverView(state[0]!);
-    const { traits, sends, wires } = nets.items[state[1]!]!;
+    const server = nodes.serverView(state[SERVER]!);
+    const { traits, sends, wires, isBusy } = nets.items[state[NET]!]!;
     const clients = this.#views(state);
-    const isOnItsWay = wires.some(({ up, down }) => up.frames.length + down.frames.length > 0);
     const doubled = wires.some(({ client }, at) => wires.findIndex((other) => other.client === client) !== at);
     const met = [
       sends.some((send) => (server.logMask & (1 << send)) !== 0),
@@ -302,18 +367,15 @@ class Walk {
       (traits & TRAITS.querySend) !== 0,
       (traits & TRAITS.sync) !== 0,
       doubled,
-      (traits & TRAITS.replaced) !== 0,
-      (traits & TRAITS.stale) !== 0,
       !server.isUp,
       clients.some(({ isUp }) => !isUp),
       server.work > 1,
       clients.some(({ isWriting }) => isWriting),
       clients.some(({ isUp, runs, outbox }) => isUp && runs > 1 && outbox.length > 0),
-      isOnItsWay && clients.some(({ dueMs }) => dueMs <= 0),
+      isBusy && clients.some(({ dueMs }) => dueMs <= 0),
     ];
-    met.forEach((is, at) => {
-      if (is) this.#situations[at]!++;
-    });
+    const bits = met.reduce((all, is, at) => (is ? all | (1 << at) : all), 0);
+    this.#situations.set(bits, (this.#situations.get(bits) ?? 0) + 1);
   }
 
   #trace(index: number, broken: Broken): Trace {
