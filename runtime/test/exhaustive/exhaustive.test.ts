@@ -139,6 +139,44 @@ describe("a state is a value", () => {
     });
   });
 
+  test("a walk does what processes do that are never copied, on a clock that runs", () => {
+    const options = { ...SMALL, only: ALL, faults: 2, senders: "both", sends: 3 } as const;
+    let steps = 0;
+    let faults = 0;
+    for (let seed = 1; seed <= 12; seed++) {
+      const copied = new whole.World(options);
+      const live = new whole.World(options, true);
+      let [state, same] = [copied.start(), live.start()];
+      for (let chance = seed; ; chance = (Math.imul(chance, 1_103_515_245) + 12_345) >>> 0) {
+        expect(seen(live, same)).toEqual(seen(copied, state));
+        const choices = copied.choices(state);
+        const usual = choices.filter((choice) => choice < whole.Kind.Cut * whole.CHOICE);
+        // Faults now and then, so that something comes between them.
+        const from = usual.length > 0 && (chance >>> 4) % 16 > 0 ? usual : choices;
+        if (from.length === 0 || usual.length === 0) break;
+        const choice = from[(chance >>> 8) % from.length]!;
+        if (choice >= whole.Kind.Cut * whole.CHOICE) faults++;
+        [state, same] = [copied.after(state, choice), live.after(same, choice)];
+        steps++;
+      }
+    }
+    expect(steps).toBeGreaterThan(500);
+    expect(faults).toBeGreaterThan(10);
+  });
+
+  /** Everything in a state, in a form that two worlds have in common. */
+  const seen = (world: InstanceType<WalkModule["World"]>, state: readonly number[]) => ({
+    server: world.nodes.servers.textOf(state[0]!),
+    devices: world.devices.map((_, device) => world.nodes.clients[device]!.textOf(state[3 + device]!)),
+    record: world.rests.items[state[2]!]!,
+    wires: world.nets.items[state[1]!]!.wires.map(({ link, up, down }) => ({
+      link,
+      up: up.frames.map((frame) => world.nodes.frames.items[frame]!.text),
+      down: down.frames.map((frame) => world.nodes.frames.items[frame]!.text),
+    })),
+    choices: world.choices(state).map((choice) => world.describe(state, choice)),
+  });
+
   test("two ways to the same state meet: what one device and the other do has no order", () => {
     const world = new whole.World({ ...SMALL, senders: "both", faults: 0 });
     const start = world.start();

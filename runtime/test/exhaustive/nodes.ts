@@ -10,7 +10,7 @@ import { ClientCore, type ClientEffect, type ClientInput } from "../../src/core/
 import type { Change, ClientSettings, StoredSend, Telling } from "../../src/core/client/model.js";
 import type { Act, Answer, Outcome, Question, ServerSettings } from "../../src/core/server/model.js";
 import { ServerCore, type ServerEffect, type ServerInput, type Ticket } from "../../src/core/server/server.js";
-import { idKey } from "../../src/core/basics.js";
+import { idKey, type Millis } from "../../src/core/basics.js";
 import { Durability, Entry, Fate, RetryClass, type Timers } from "../../src/gen/index.js";
 import { MemoryClientStore, NO_META } from "../../src/store/memory-client-store.js";
 import { MemoryServerStore } from "../../src/store/memory-server-store.js";
@@ -160,7 +160,7 @@ function onlyRoutine(agenda: readonly { at: number }[]): [] {
 
 /** {@link copied} and {@link textOf}, for what is in this file. */
 export const copyOf = <Value>(value: Value, byMs = 0): Value => copied(value, CONSTANTS, RULES, byMs);
-export const nameOfState = (value: unknown): string => textOf(value, CONSTANTS, RULES);
+export const nameOfState = (value: unknown, byMs = 0): string => textOf(value, CONSTANTS, RULES, byMs);
 
 /** What is on its way in a connection: one frame as its bytes, and what a person and the report want to know of it. */
 export interface Carried {
@@ -332,8 +332,17 @@ export class Nodes {
   readonly #clientSteps: readonly Map<number, Step>[];
   readonly #moved = new Map<string, number>();
 
-  /** @param conversationKey The conversation as the store knows it. */
-  constructor(devices: readonly Device[], planned: readonly Planned[], conversationKey: string) {
+  /** How much time has passed where nothing is copied; 0 otherwise. */
+  #passedMs = 0;
+  readonly #isLive: boolean;
+
+  /**
+   * @param conversationKey The conversation as the store knows it.
+   * @param isLive For one way through a world and no branch: the same processes run all along, nothing is copied or
+   *   looked up, and the clock runs. What a walk does must look exactly like this.
+   */
+  constructor(devices: readonly Device[], planned: readonly Planned[], conversationKey: string, isLive: boolean) {
+    this.#isLive = isLive;
     this.#devices = devices;
     this.#planned = planned;
     this.#conversationKey = conversationKey;
@@ -373,7 +382,7 @@ export class Nodes {
   stepServer(state: number, event: ServerEvent, link = 0, frame = 0): Step {
     if (link >= LINKS_MAX || frame >= FRAMES_MAX) throw new Error("the world is too large for the keys of its steps");
     const key = ((state * LINKS_MAX + link) * FRAMES_MAX + frame) * EVENTS_MAX + SERVER_EVENTS[event];
-    let step = this.#serverSteps.get(key);
+    let step = this.#isLive ? undefined : this.#serverSteps.get(key);
     if (step === undefined) {
       this.stepsRun++;
       this.#serverSteps.set(key, (step = this.#runServer(state, event, link, frame)));
@@ -386,7 +395,7 @@ export class Nodes {
     if (what >= FRAMES_MAX) throw new Error("the world is too large for the keys of its steps");
     const key = (state * FRAMES_MAX + what) * EVENTS_MAX + CLIENT_EVENTS[event];
     const steps = this.#clientSteps[client]!;
-    let step = steps.get(key);
+    let step = this.#isLive ? undefined : steps.get(key);
     if (step === undefined) {
       this.stepsRun++;
       steps.set(key, (step = this.#runClient(client, state, event, what)));
@@ -394,8 +403,14 @@ export class Nodes {
     return step;
   }
 
+  /** Time passes, for all parts alike: {@link laterServer} and {@link laterClient} follow for each. */
+  pass(ms: number): void {
+    if (this.#isLive) this.#passedMs += ms;
+  }
+
   /** The same server after `ms` in which it did nothing. */
   laterServer(state: number, ms: number): number {
+    if (this.#isLive) return this.#numberServer(this.servers.items[state]!.part);
     const key = `${state} ${ms}`;
     let next = this.#moved.get(key);
     if (next === undefined) {
@@ -406,6 +421,7 @@ export class Nodes {
   }
 
   laterClient(client: number, state: number, ms: number): number {
+    if (this.#isLive) return this.#numberClient(client, this.clients[client]!.items[state]!.part);
     const key = `${client}:${state} ${ms}`;
     let next = this.#moved.get(key);
     if (next === undefined) {
@@ -415,23 +431,33 @@ export class Nodes {
     return next;
   }
 
+  /** A part to go on with. */
+  #opened<Part>(part: Part): Part {
+    return this.#isLive ? part : copyOf(part);
+  }
+
+  get #now(): Millis {
+    return NOW + this.#passedMs;
+  }
+
   #runServer(state: number, event: ServerEvent, link: number, frame: number): Step {
-    const part = copyOf(this.servers.items[state]!.part);
+    const part = this.#opened(this.servers.items[state]!.part);
     const moves: Move[] = [];
     const facts: Fact[] = [];
-    const run = new ServerRun(part, this.#conversationKey, (effect) => this.#serverDid(effect, moves, facts));
+    const at = this.#now;
+    const run = new ServerRun(part, this.#conversationKey, at, (effect) => this.#serverDid(effect, moves, facts));
     switch (event) {
       case "connected":
-        run.do({ kind: "connected", at: NOW, link });
+        run.do({ kind: "connected", at, link });
         break;
       case "received":
-        run.do({ kind: "received", at: NOW, link, frame: receivedOf(this.frames.items[frame]!.bytes) });
+        run.do({ kind: "received", at, link, frame: receivedOf(this.frames.items[frame]!.bytes) });
         break;
       case "lost":
-        run.do({ kind: "lost", at: NOW, link });
+        run.do({ kind: "lost", at, link });
         break;
       case "deadline":
-        run.do({ kind: "deadline", at: NOW });
+        run.do({ kind: "deadline", at });
         break;
       case "store":
         run.tell(run.commit(link));
@@ -458,11 +484,11 @@ export class Nodes {
   }
 
   #runClient(client: number, state: number, event: ClientEvent, what: number): Step {
-    const part = copyOf(this.clients[client]!.items[state]!.part);
+    const part = this.#opened(this.clients[client]!.items[state]!.part);
     const { user, chance } = this.#devices[client]!;
     const moves: Move[] = [];
     const facts: Fact[] = [];
-    const run = new ClientRun(part, user, (effect) => this.#clientDid(client, effect, moves, facts));
+    const run = new ClientRun(part, user, this.#now, (effect) => this.#clientDid(client, effect, moves, facts));
     switch (event) {
       case "send": {
         const { id, body } = this.#planned[what]!;
@@ -619,13 +645,16 @@ export class Nodes {
   }
 
   #numberServer(part: ServerPart): number {
-    return this.servers.number(nameOfState(part), () => ({ part, view: this.#serverView(part) }));
+    return this.servers.number(nameOfState(part, this.#passedMs), () => ({ part, view: this.#serverView(part) }));
   }
 
   #numberClient(client: number, part: ClientPart): number {
     // The store makes room for a conversation when it is first asked about it: that shall not make two states of one.
     part.store.entriesNow(this.#devices[client]!.conversation);
-    return this.clients[client]!.number(nameOfState(part), () => ({ part, view: this.#clientView(client, part) }));
+    return this.clients[client]!.number(nameOfState(part, this.#passedMs), () => ({
+      part,
+      view: this.#clientView(client, part),
+    }));
   }
 
   #serverView({ store, core, work }: ServerPart): ServerView {
@@ -648,7 +677,7 @@ export class Nodes {
     return {
       ...seen,
       work: work.length,
-      dueMs: dueIn(core?.deadline ?? null),
+      dueMs: dueIn(core?.deadline ?? null, this.#now),
       logMask: log.reduce((mask, send) => (send < 0 ? mask : mask | (1 << send)), 0),
       look: this.#looks.number(JSON.stringify(seen), () => null),
     };
@@ -674,16 +703,16 @@ export class Nodes {
       isUp: core !== null,
       dialing,
       isWriting: writing !== null,
-      dueMs: dueIn(core?.deadline ?? null),
+      dueMs: dueIn(core?.deadline ?? null, this.#now),
       runs: Number(snapshot.run),
       look: this.#looks.number(JSON.stringify(seen), () => null),
     };
   }
 }
 
-function dueIn(deadline: number | null): number {
-  if (deadline === null || deadline - NOW > ROUTINE_MS) return Infinity;
-  return Math.max(0, deadline - NOW);
+function dueIn(deadline: Millis | null, now: Millis): number {
+  if (deadline === null || deadline - now > ROUTINE_MS) return Infinity;
+  return Math.max(0, deadline - now);
 }
 
 function gapsOf(store: MemoryClientStore, conversation: string): readonly (readonly [number, number])[] {
@@ -720,10 +749,12 @@ function receivedOf(bytes: Uint8Array) {
 class ServerRun {
   readonly #part: ServerPart;
   readonly #conversation: string;
+  readonly #at: Millis;
   readonly #did: (effect: ServerEffect) => void;
   #asked: Work[] = [];
 
-  constructor(part: ServerPart, conversation: string, did: (effect: ServerEffect) => void) {
+  constructor(part: ServerPart, conversation: string, at: Millis, did: (effect: ServerEffect) => void) {
+    this.#at = at;
     this.#part = part;
     this.#conversation = conversation;
     this.#did = did;
@@ -732,7 +763,7 @@ class ServerRun {
   /** Everything that happened at once, and everything that follows from it. */
   do(...inputs: ServerInput[]): void {
     this.#asked = [];
-    for (const input of [...inputs, { kind: "flush", at: NOW } as const]) this.#step(input);
+    for (const input of [...inputs, { kind: "flush", at: this.#at } as const]) this.#step(input);
     if (this.#asked.length > 0) this.#part.work.push(this.#asked);
   }
 
@@ -754,8 +785,8 @@ class ServerRun {
     this.do(
       ...results.map((result): ServerInput => {
         const { ticket } = result;
-        if ("outcome" in result) return { kind: "outcome", at: NOW, ticket, outcome: result.outcome };
-        return { kind: "answer", at: NOW, ticket, answer: result.answer };
+        if ("outcome" in result) return { kind: "outcome", at: this.#at, ticket, outcome: result.outcome };
+        return { kind: "answer", at: this.#at, ticket, answer: result.answer };
       }),
     );
   }
@@ -775,7 +806,7 @@ class ServerRun {
       case "authenticate": {
         // The authenticator answers at once, and takes the user's name for a token.
         const { link, purpose, token } = effect;
-        const moment = { at: NOW, wallMs: WALL };
+        const moment = { at: this.#at, wallMs: WALL };
         const verdict = { accepted: true, user: token } as const;
         this.#step({ kind: "verdict", moment, link, purpose, verdict, sessionId: `session-${link}` });
         return;
@@ -790,9 +821,11 @@ class ServerRun {
 class ClientRun {
   readonly #part: ClientPart;
   readonly #user: string;
+  readonly #at: Millis;
   readonly #did: (effect: ClientEffect) => void;
 
-  constructor(part: ClientPart, user: string, did: (effect: ClientEffect) => void) {
+  constructor(part: ClientPart, user: string, at: Millis, did: (effect: ClientEffect) => void) {
+    this.#at = at;
     this.#part = part;
     this.#user = user;
     this.#did = did;
@@ -813,7 +846,7 @@ class ClientRun {
   }
 
   #step(input: Untimed<ClientInput>): void {
-    const timed = { ...input, at: NOW, wallMs: WALL } as ClientInput;
+    const timed = { ...input, at: this.#at, wallMs: WALL } as ClientInput;
     for (const effect of this.#part.core!.step(timed)) this.#perform(effect);
   }
 

@@ -144,18 +144,19 @@ export function copied<Value>(value: Value, constants: Constants, rules: Rules, 
 
 /**
  * A text that two states share when they are equal: in every value, in the order of every map and set, in who is the
- * same object as whom, and in every moment as seen from now. States that are equal in truth may have two texts (a map
+ * same object as whom (bytes aside), and in every moment as seen from now. States that are equal in truth may have two texts (a map
  * filled in another order), which costs time and hides nothing.
  *
+ * @param byMs As in {@link copied}.
  * @throws Error as {@link copied}.
  */
-export function textOf(value: unknown, constants: Constants, rules: Rules): string {
+export function textOf(value: unknown, constants: Constants, rules: Rules, byMs = 0): string {
   const seen = new Map<object, number>();
   const parts: string[] = [];
   const write = (each: unknown, where: string): void => {
     switch (typeof each) {
       case "number": {
-        const number = shifted(each, 0);
+        const number = shifted(each, byMs);
         parts.push(Math.abs(number - NOW) < CLOCK_WINDOW_MS ? `@${number - NOW}` : String(number), ",");
         return;
       }
@@ -182,10 +183,11 @@ export function textOf(value: unknown, constants: Constants, rules: Rules): stri
     if (each === null) return void parts.push("n,");
     const object = each as object;
     if (constants.has(object)) return void parts.push(`=${constants.get(object)},`);
+    // Bytes are values: nobody writes into bytes that somebody else has, or asks whether they are the same object.
+    if (object instanceof Uint8Array) return void parts.push("x", Buffer.from(object).toString("hex"), ",");
     const known = seen.get(object);
     if (known !== undefined) return void parts.push(`^${known},`);
     seen.set(object, seen.size);
-    if (object instanceof Uint8Array) return void parts.push("x", Buffer.from(object).toString("hex"), ",");
     if (Array.isArray(object)) {
       parts.push("[");
       for (const item of object) write(item, where);
@@ -223,6 +225,12 @@ export function textOf(value: unknown, constants: Constants, rules: Rules): stri
 export class Pool<Item> {
   readonly #numbers = new Map<string, number>();
   readonly items: Item[] = [];
+
+  /** The text that a number was given for; it is looked for. */
+  textOf(number: number): string {
+    for (const [text, each] of this.#numbers) if (each === number) return text;
+    throw new RangeError(`there is no ${number}`);
+  }
 
   /** The number of `text`; `make` is called for one that is new. */
   number(text: string, make: () => Item): number {

@@ -178,7 +178,8 @@ export class World {
   readonly #restSteps = new Map<number, number>();
   readonly #netSteps = new Map<number, number>();
 
-  constructor(options: WorldOptions) {
+  /** @param isLive See {@link Nodes}. */
+  constructor(options: WorldOptions, isLive = false) {
     this.options = options;
     const [ann, ben] = [LOG_READER, "ben"];
     this.devices = [
@@ -196,7 +197,7 @@ export class World {
     this.#plans = this.devices.map((_, device) =>
       this.planned.flatMap(({ by }, index) => (by === device ? [index] : [])),
     );
-    this.nodes = new Nodes(this.devices, this.planned, directKey(ann, ben));
+    this.nodes = new Nodes(this.devices, this.planned, directKey(ann, ben), isLive);
     this.#may = Object.fromEntries(FAULTS.map((kind) => [kind, options.only.includes(kind)])) as Record<
       FaultKind,
       boolean
@@ -399,6 +400,7 @@ export class World {
   }
 
   #pass(state: number[], ms: number): void {
+    this.nodes.pass(ms);
     state[SERVER] = this.nodes.laterServer(state[SERVER]!, ms);
     this.devices.forEach((_, device) => {
       state[CLIENTS + device] = this.nodes.laterClient(device, state[CLIENTS + device]!, ms);
