@@ -182,11 +182,12 @@ export class World {
   constructor(options: WorldOptions, isLive = false) {
     this.options = options;
     const [ann, ben] = [LOG_READER, "ben"];
-    this.devices = [
+    const devices: readonly Device[] = [
       { user: ann, device: "ann-1", conversation: `u${ben}`, chance: CHANCE_OF[options.quick][0] },
       { user: ben, device: "ben-1", conversation: `u${ann}`, chance: CHANCE_OF[options.quick][1] },
       { user: ann, device: "ann-2", conversation: `u${ben}`, chance: "even" },
-    ].slice(0, options.devices);
+    ];
+    this.devices = devices.slice(0, options.devices);
     this.planned = Array.from({ length: options.sends }, (_, index): Planned => {
       const by = options.senders === "both" ? index % 2 : 0;
       const id = new Uint8Array(16).fill(index + 1);
