@@ -66,6 +66,12 @@ function playing(command: Command, kind: string): Command {
     .option("--jobs <n>", "how many cases are played at a time", wholeNumber(1), 4)
     .option("--shuffle", "plays the cases in an order drawn from the seed", false)
     .option("--patience <ms>", "how long a missing answer is waited for", wholeNumber(10), PATIENCE_MS)
+    .option(
+      "--repeat <n>",
+      "plays it all so many times, in another order and with other names each time; exit 1 where a word differs",
+      wholeNumber(1),
+      1,
+    )
     .option("--fail-fast", "ends at the first case that fails", false)
     .option("--report <folder>", "where the report goes", join("reports", kind))
     .option("--baseline <file>", "YAML: checks that are known to fail, each with its reason")
