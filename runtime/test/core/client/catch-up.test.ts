@@ -216,12 +216,16 @@ describe("pulls", () => {
     expect(pulled(fixture.page({ requestId: 2, entries: [entry(1n)], head: 9n, hasMore: true }))).toEqual(["bob"]);
   });
 
-  test("GAP-6: a pull that brought nothing is repeated later and later, with a sync behind three", () => {
+  test.each<[string, Partial<OfflinePage>]>([
+    ["an empty page that says that there is more", { head: 9n, hasMore: true }],
+    ["an empty page whose head is below the one that was named", { head: 0n }],
+    ["entries behind another hole", { entries: [entry(5n)], head: 9n, hasMore: true }],
+  ])("GAP-6: a pull that brought nothing, but %s, is repeated later and later, with a sync behind three", (_, page) => {
     const fixture = new Fixture(["bob"], {}, chances(0.5));
     fixture.level();
     const waits: number[] = [];
     for (let round = 1; round <= 3; round++) {
-      const effects = fixture.page({ requestId: round + 1, head: 9n, hasMore: true });
+      const effects = fixture.page({ ...page, requestId: round + 1 });
       expect(pulled(effects)).toEqual([]);
       expect(syncs(effects)).toHaveLength(round === 3 ? 1 : 0);
       const due = fixture.core.deadline!;
