@@ -493,7 +493,10 @@ export class ServerPlay extends Play {
     const got: { entry: Json; event: number }[] = [];
     const take = (entry: Json, event: number) => {
       position = BigInt(String(entry["seq"] ?? "0"));
-      got.push({ entry, event });
+      // A page also holds what the device sent itself and has the SendAck of.
+      const id = (entry["message"] as Json | undefined)?.["clientMsgId"];
+      const isKnown = id !== undefined && this.#isAccepted(link, key, String(id), position);
+      if (!isKnown || this.scope.nameOfId(String(id)) === names[got.length]) got.push({ entry, event });
     };
     while (got.length < names.length) {
       this.#ownSlots(link, key, position, (seq) => (position = seq));
@@ -556,6 +559,17 @@ export class ServerPlay extends Play {
     return link.heard.find(
       (heard) =>
         !heard.taken && kinds.includes(heard.kind ?? "") && JSON.stringify(heard.fields["conversation"]) === wanted,
+    );
+  }
+
+  /** Whether a SendAck of this connection has said that the device's message is the entry `seq`. */
+  #isAccepted(link: Link, conversation: string, id: string, seq: bigint): boolean {
+    return link.heard.some(
+      ({ kind, fields }) =>
+        kind === "sendAck" &&
+        fields["clientMsgId"] === id &&
+        JSON.stringify(fields["conversation"]) === conversation &&
+        String((fields["accepted"] as Json | undefined)?.["seq"]) === seq.toString(),
     );
   }
 
