@@ -219,7 +219,10 @@ export class CatchUp {
     if (!pull || !isConversation(page.conversation) || nameOf(page.conversation) !== pull.name) return NONE;
     this.#endPull(page.requestId, pull);
     const last = page.entries.at(-1)?.seq ?? page.skipped?.upTo ?? 0n;
-    const progress = last > pull.want.after || (!page.hasMore && page.head <= pull.want.after);
+    // An empty page is an answer where nothing above is known of. Where a seq above was named it brought nothing. Clause GAP-6.
+    const known = pull.want.reason === "hole" ? null : (this.#inbox.conversation(pull.name)?.head ?? 0n);
+    const isLevel = !page.hasMore && page.head <= pull.want.after && known !== null && known <= pull.want.after;
+    const progress = last > pull.want.after || isLevel;
     const mended = pull.want.reason !== "damaged";
     const effects: CatchUpEffect[] = [{ kind: "page", page }];
     if (progress && mended) this.#troubles.delete(pull.name);

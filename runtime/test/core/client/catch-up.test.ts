@@ -232,6 +232,15 @@ describe("pulls", () => {
     expect(waits[1]).toBeGreaterThan(waits[0]!);
   });
 
+  test("GAP-6: an empty page that names a lower head than was named before has brought nothing", () => {
+    const fixture = new Fixture(["bob"], {}, chances(0.5));
+    fixture.level();
+    expect(pulled(fixture.page({ requestId: 2, head: 0n, hasMore: false }))).toEqual([]);
+    const due = fixture.core.deadline!;
+    expect(due - fixture.at).toBeGreaterThanOrEqual(TIMERS.sendRetryMsMin);
+    expect(pulled(fixture.tick(due))).toEqual(["bob"]);
+  });
+
   test("GAP-11: CURSOR_AHEAD leads to a sync", () => {
     const fixture = new Fixture();
     fixture.level();
