@@ -22,6 +22,8 @@
  * played. What it throws elsewhere, as in a promise that nobody waits for, is the process's, as always.
  */
 import type { Profile } from "./case/case.js";
+import { type Exploration, type ExploreOptions, exploring } from "./explore/explore.js";
+import { exploredInProcess, type PairInProcess } from "./explore/pair.js";
 import type { HistoryEvent } from "./history/history.js";
 import type { Clock } from "./run/clock.js";
 import { worldClock } from "./run/clock.js";
@@ -40,6 +42,9 @@ export type { Result, CaseResult, CheckResult, Word } from "./run/result.js";
 export type { HistoryEvent } from "./history/history.js";
 export type { Clock } from "./run/clock.js";
 export { VirtualClock } from "./run/virtual-clock.js";
+export type { PairInProcess } from "./explore/pair.js";
+export type { Exploration, ExploreOptions, Found } from "./explore/explore.js";
+export type { Scenario } from "./explore/scenario.js";
 
 export interface JudgeRequest {
   /** Default: core. */
@@ -87,6 +92,8 @@ export async function judge(
     jobs,
     patienceMs,
     clock,
+    // Where waiting takes no time, what seems dead is judged to the end.
+    ...(subject.clock === undefined ? {} : { signlessMax: Infinity }),
   };
   const subjects =
     "server" in subject
@@ -105,3 +112,18 @@ export async function judge(
     clock.clear?.();
   }
 }
+
+/**
+ * Explores a server and a client together: many short lives of the two with a network that is made bad at random, each
+ * from a seed and each on a virtual clock of its own.
+ *
+ *     const { found } = await explore((clock, seed) => ({ server: myServer(clock), client: myClient(clock, seed) }), {
+ *       seed: 1,
+ *       runs: 1000,
+ *     });
+ *     assert.deepEqual([...found.keys()], []);
+ *
+ * @throws WouldNotStart when `start` or `launch` throws.
+ */
+export const explore = (make: PairInProcess, options: ExploreOptions): Promise<Exploration> =>
+  exploring(exploredInProcess(make), options);

@@ -2,11 +2,15 @@
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, relative, sep } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
+import { threadId } from "node:worker_threads";
 import { build, type Plugin, transform } from "esbuild";
 import { type Edit, edited, EditsInvalid, selftestRoot, workspaceRoot } from "./edits.js";
 
 /** Where what is made stands until the end of the run: inside the workspace, so that packages are found. */
-export const buildRoot = fileURLToPath(new URL(".build/", selftestRoot));
+export const buildRoot = fileURLToPath(new URL(`.build/${process.pid}/`, selftestRoot));
+
+/** Makes names of files: a module that was imported once is not loaded again under its name. */
+let built = 0;
 
 const inWorkspace = (path: string) => relative(workspaceRoot, path).split(sep).join("/");
 
@@ -45,7 +49,7 @@ export async function loadSubject(
   edits: readonly Edit[],
 ): Promise<unknown> {
   const used = new Set<string>();
-  const outfile = join(buildRoot, "in-process", `${id}.mjs`);
+  const outfile = join(buildRoot, "in-process", `${id}-${threadId}-${++built}.mjs`);
   try {
     await build({
       entryPoints: [fileURLToPath(new URL(`subjects/${subject}.ts`, selftestRoot))],

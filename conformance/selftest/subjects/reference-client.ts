@@ -36,6 +36,8 @@ export interface ClientDefects {
 
 /** What a device's storage holds, by the name of its data: survives the client. */
 type Disk = Map<string, MemoryClientStore>;
+/** How many devices the disk holds: those of the cases that are played at a time. */
+const DEVICES_MAX = 64;
 
 export function referenceClient(clock: Clock, defects: ClientDefects = {}, seed = 1): InProcessClient {
   const random = seededRandom(seed);
@@ -98,9 +100,10 @@ class Application implements InProcessClientRun {
         return {};
       case "stop": {
         const node = this.#running();
-        this.#node = null;
         this.#waiting = [];
+        // Until it is closed it tells what it still does.
         await node.close();
+        this.#node = null;
         return {};
       }
       case "send":
@@ -153,10 +156,13 @@ class Application implements InProcessClientRun {
   #start({ device, token, data, receiveWindow, pull }: Json): void {
     if (this.#node) throw new Error("There is a client already: stop it first.");
     this.#token = token as string;
-    let store = this.#disk.get(String(data));
-    // One device at a time: what was there before is not asked for again.
-    if (!store) this.#disk.clear();
-    this.#disk.set(String(data), (store ??= new MemoryClientStore(String(device))));
+    const home = String(data);
+    const store = this.#disk.get(home) ?? new MemoryClientStore(String(device));
+    // The devices of one case are few: what was there long before is not asked for again.
+    this.#disk.delete(home);
+    this.#disk.set(home, store);
+    const [oldest] = this.#disk.keys();
+    if (this.#disk.size > DEVICES_MAX) this.#disk.delete(oldest!);
     this.#node = new ClientNode({
       clock: this.#clock,
       random: this.#random,

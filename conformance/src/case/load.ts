@@ -21,7 +21,8 @@ export interface Known {
   readonly capabilities: ReadonlySet<string>;
 }
 
-interface WrittenCase {
+/** A case as it stands in YAML. */
+export interface WrittenCase {
   id: string;
   title: string;
   profile: Case["profile"];
@@ -58,7 +59,7 @@ function validatorOf(): NonNullable<typeof validator> {
 const ALL_SPLITS = ["whole", "bytewise", "coalesced"] as const;
 
 /** A case with everything that may be left out put in. */
-function completed(written: WrittenCase, subject: Subject, file: string): Case {
+export function completed(written: WrittenCase, subject: Subject, file: string): Case {
   const { devices, groups = {}, steps } = written;
   const checks = new Map<string, Check>();
   for (const step of allSteps(steps)) {
@@ -146,6 +147,36 @@ function problemsOf(one: Case, known: Known): string[] {
 }
 
 /**
+ * The cases of one file's text.
+ *
+ * @param name The file, for sentences and for where the cases stand.
+ * @param problems Is told what is wrong: what is returned then is not all.
+ */
+export function casesIn(text: string, name: string, known: Known, problems: string[], shown = name): Case[] {
+  const document = parseDocument(text, { uniqueKeys: true });
+  if (document.errors.length > 0) {
+    problems.push(...document.errors.map(({ message }) => `${shown}: ${message}`));
+    return [];
+  }
+  const validate = validatorOf();
+  const written: unknown = document.toJS();
+  if (!validate(written)) {
+    const list = (written as { cases?: { id?: string }[] } | null)?.cases;
+    for (const { instancePath, message, params } of validate.errors!.slice(0, 12)) {
+      const [, place, ...rest] = instancePath.split("/").slice(1);
+      const id = list?.[Number(place)]?.id ?? "";
+      problems.push(`${shown}: ${id} ${rest.join("/")}: ${message} ${JSON.stringify(params)}`);
+    }
+    return [];
+  }
+  return written.cases.map((each) => {
+    const one = completed(each, written.subject, name);
+    problems.push(...problemsOf(one, known).map((problem) => `${shown}: ${one.id}: ${problem}`));
+    return one;
+  });
+}
+
+/**
  * Every case below a folder, in the order of files and of their places in them.
  *
  * @throws CasesInvalid with everything that is wrong.
@@ -153,31 +184,13 @@ function problemsOf(one: Case, known: Known): string[] {
 export function loadCases(folder: string, known: Known): Case[] {
   const problems: string[] = [];
   const cases: Case[] = [];
-  const validate = validatorOf();
   const files = readdirSync(folder, { recursive: true, encoding: "utf8" })
     .filter((name) => name.endsWith(".yaml"))
     .toSorted();
   for (const name of files) {
     const file = relative(process.cwd(), join(folder, name));
-    const document = parseDocument(readFileSync(join(folder, name), "utf8"), { uniqueKeys: true });
-    if (document.errors.length > 0) {
-      problems.push(...document.errors.map(({ message }) => `${file}: ${message}`));
-      continue;
-    }
-    const written: unknown = document.toJS();
-    if (!validate(written)) {
-      const list = (written as { cases?: { id?: string }[] }).cases;
-      for (const { instancePath, message, params } of validate.errors!.slice(0, 12)) {
-        const [, place, ...rest] = instancePath.split("/").slice(1);
-        const id = list?.[Number(place)]?.id ?? "";
-        problems.push(`${file}: ${id} ${rest.join("/")}: ${message} ${JSON.stringify(params)}`);
-      }
-      continue;
-    }
-    for (const each of written.cases) {
-      const one = completed(each, written.subject, name);
+    for (const one of casesIn(readFileSync(join(folder, name), "utf8"), name, known, problems, file)) {
       if (cases.some(({ id }) => id === one.id)) problems.push(`${file}: the id ${one.id} is there twice`);
-      problems.push(...problemsOf(one, known).map((problem) => `${file}: ${one.id}: ${problem}`));
       cases.push(one);
     }
   }

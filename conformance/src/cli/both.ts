@@ -1,5 +1,6 @@
 /** A server, a client, and the two together: three runs, and one block about all of them at the end. */
 import { join } from "node:path";
+import { flakeRate } from "../report/repeat.js";
 import { verdictLine } from "../report/summary.js";
 import { count, duration } from "../report/text.js";
 import { isNamed } from "../run/plan.js";
@@ -7,18 +8,8 @@ import type { Result } from "../run/result.js";
 import { NothingToRun, type Subjects, unnamed } from "../run/run.js";
 import type { Suite } from "../run/suite.js";
 import { WouldNotStart } from "../subject/subject.js";
-import { EXIT, UsageError } from "./exit.js";
+import { EXIT, UsageError, worstExit } from "./exit.js";
 import { run, type RunFlags } from "./run.js";
-
-/** Worst first: interrupted, a fault of the suite, what would not start, what is broken, what could not be told. */
-const WORST_FIRST = [
-  EXIT.interrupted,
-  EXIT.suite,
-  EXIT.usage,
-  EXIT.wouldNotStart,
-  EXIT.doesNotConform,
-  EXIT.inconclusive,
-] as const;
 
 const SAYS: Readonly<Record<number, string>> = {
   [EXIT.interrupted]: "interrupted: not everything was judged",
@@ -45,6 +36,9 @@ function flagsFor(suite: Suite, kind: Subjects["kind"], flags: RunFlags): RunFla
   return { ...flags, only, exclude: own(flags.exclude), report: join(flags.report, kind) };
 }
 
+const lasted = ({ durationMs, repeat }: Result): number =>
+  repeat?.rounds.reduce((sum, round) => sum + round.durationMs, 0) ?? durationMs;
+
 /** @returns The exit code of all together. */
 export async function runBoth(suite: Suite, kinds: readonly Subjects[], flags: RunFlags): Promise<number> {
   for (const filter of [...flags.only, ...flags.exclude]) {
@@ -59,7 +53,8 @@ export async function runBoth(suite: Suite, kinds: readonly Subjects[], flags: R
     if (!flags.json) console.log(`== ${kind} ==`);
     try {
       const { exit, result } = await run(suite, subjects, own, { isQuietAtEnd: flags.json });
-      parts.push({ kind, exit, result, says: verdictLine(result) });
+      const flakes = result.repeat === undefined ? "" : `; ${flakeRate(result.repeat)}`;
+      parts.push({ kind, exit, result, says: `${verdictLine(result)}${flakes}` });
     } catch (error) {
       if (error instanceof NothingToRun) {
         if (!flags.json) console.log(error.message);
@@ -74,16 +69,19 @@ export async function runBoth(suite: Suite, kinds: readonly Subjects[], flags: R
     if (parts.at(-1)!.exit === EXIT.interrupted) break;
   }
   if (parts.length === 0) throw new UsageError("nothing is left to run: no case fits these filters");
-  const exit = WORST_FIRST.find((code) => parts.some((part) => part.exit === code)) ?? EXIT.conforms;
+  const exit = worstExit(parts.map((part) => part.exit));
   if (flags.json) {
     console.log(JSON.stringify(Object.fromEntries(parts.map(({ kind, result }) => [kind, result ?? null]))));
     return exit;
   }
-  const runs = parts.reduce((sum, { result }) => sum + (result?.cases.length ?? 0), 0);
+  const rounds = (result: Result | undefined) => result?.repeat?.rounds.length ?? 1;
+  const runs = parts.reduce((sum, { result }) => sum + (result?.cases.length ?? 0) * rounds(result), 0);
   console.log("== all together ==");
   for (const { kind, result, says } of parts) {
-    console.log(`${kind.padEnd(7)} ${says}${result ? ` (${duration(result.durationMs)})` : ""}`);
+    console.log(`${kind.padEnd(7)} ${says}${result ? ` (${duration(lasted(result))})` : ""}`);
   }
-  console.log(`${SAYS[exit]}: ${flags.profile}, ${count(runs, "run")} in ${duration(performance.now() - begun)}`);
+  const isOnlyFlaky = exit === EXIT.doesNotConform && parts.every(({ result }) => result?.verdict === "conforms");
+  const says = isOnlyFlaky ? "everything conforms, and not all words are the same each time" : SAYS[exit];
+  console.log(`${says}: ${flags.profile}, ${count(runs, "run")} in ${duration(performance.now() - begun)}`);
   return exit;
 }

@@ -19,10 +19,16 @@ import { NotUsable, type ServerUnderTest, WouldNotStart } from "../subject/subje
 import { runBoth } from "./both.js";
 import { EXIT, UsageError } from "./exit.js";
 import { explained } from "./explain.js";
+import { explore } from "./explore.js";
+import type { PairFlags } from "./explored.js";
 import { gapsOf, listed } from "./list.js";
+import { promoted } from "./promote.js";
 import { replayed } from "./replay.js";
 import { run, type RunFlags } from "./run.js";
 import { type SelftestFlags, selftested } from "./selftest.js";
+import { runShrink } from "./shrink.js";
+import { NotAFailure } from "../explore/files.js";
+import { EXPLORE_PATIENCE_MS } from "../explore/run.js";
 import { NothingToRun, PATIENCE_MS, planned, type Subjects } from "../run/run.js";
 import { loadSuite } from "../run/suite.js";
 
@@ -66,6 +72,12 @@ function playing(command: Command, kind: string): Command {
     .option("--jobs <n>", "how many cases are played at a time", wholeNumber(1), 4)
     .option("--shuffle", "plays the cases in an order drawn from the seed", false)
     .option("--patience <ms>", "how long a missing answer is waited for", wholeNumber(10), PATIENCE_MS)
+    .option(
+      "--repeat <n>",
+      "plays it all so many times, in another order and with other names each time; exit 1 where a word differs",
+      wholeNumber(1),
+      1,
+    )
     .option("--fail-fast", "ends at the first case that fails", false)
     .option("--report <folder>", "where the report goes", join("reports", kind))
     .option("--baseline <file>", "YAML: checks that are known to fail, each with its reason")
@@ -100,6 +112,30 @@ interface ServerOptions extends PlayingOptions {
   control?: string;
   capability: string[];
 }
+
+/** Milliseconds: `90s`, `5m`, `500ms`. */
+const timespan = (text: string): number => {
+  const [, number, unit] = /^(\d+)(ms|s|m|h)$/.exec(text) ?? [];
+  if (number === undefined) throw new InvalidArgumentError("It is a time as 60s, 500ms, 5m or 1h.");
+  return Number(number) * { ms: 1, s: 1000, m: 60_000, h: 3_600_000 }[unit as "ms" | "s" | "m" | "h"];
+};
+
+/** What every command that plays a pair at random takes. */
+const exploringPair = (command: Command): Command =>
+  command
+    .option("--server <command>", "starts the server")
+    .option("--client <command>", "starts the adapter")
+    .option("--module <file>", "a pair in this process: export default (clock, seed) => ({ server, client })")
+    .option("--patience <ms>", "how long a missing answer is waited for", wholeNumber(10), EXPLORE_PATIENCE_MS)
+    .option("--report <folder>", "where failures are written", join("reports", "explore"))
+    .option("--json", "prints the outcome as JSON", false)
+    .option("--quiet", "shows no progress", false);
+
+/** The flags that name a pair, in front of which a space stands. */
+const pairWords = (flags: PairFlags): string =>
+  (["server", "client", "module"] as const)
+    .flatMap((name) => (flags[name] === undefined ? [] : [` --${name} ${quoted(flags[name])}`]))
+    .join("");
 
 /** A word for a shell. */
 const quoted = (text: string): string => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`);
@@ -203,6 +239,81 @@ not start or refuses the suite's tokens, 70 a fault of the suite, 130 interrupte
     ];
     end(await runBoth(suite, kinds, flags));
   });
+
+  exploringPair(
+    root
+      .command("explore")
+      .description(
+        "plays a server and a client together at random: bad networks, ends and returns, then all must be right",
+      ),
+  )
+    .addOption(new Option("--budget <time>", "how long, as 60s; 60s when no --runs is given").argParser(timespan))
+    .option("--runs <n>", "how many runs", wholeNumber(1))
+    .option("--seed <n>", "the first seed; the others follow", wholeNumber(0))
+    .option("--jobs <n>", "threads, or processes at a time; as many as there are cores", wholeNumber(1))
+    .option("--check-determinism", "plays every run twice: the same seed gives the same history", false)
+    .action(
+      async ({
+        budget,
+        jobs = availableParallelism(),
+        seed = randomInt(2 ** 31),
+        checkDeterminism,
+        ...flags
+      }: PairFlags & {
+        budget?: number;
+        runs?: number;
+        seed?: number;
+        jobs?: number;
+        checkDeterminism: boolean;
+        patience: number;
+        report: string;
+        json: boolean;
+        quiet: boolean;
+      }) => {
+        const budgetMs = budget ?? (flags.runs === undefined ? 60_000 : undefined);
+        const twiceEvery = checkDeterminism ? 1 : 50;
+        const timed = budgetMs === undefined ? {} : { budgetMs };
+        end(await explore({ ...flags, ...timed, jobs, seed, twiceEvery, how: pairWords(flags) }));
+      },
+    );
+
+  exploringPair(
+    root
+      .command("shrink")
+      .description("makes a failure that explore has found as small as it can be")
+      .argument("[failure]", "a folder or a case that explore has written"),
+  )
+    .addOption(new Option("--budget <time>", "how long at most").argParser(timespan).default(60_000, "60s"))
+    .option("--runs <n>", "how many runs at most", wholeNumber(1), 2000)
+    .option("--seed <n>", "in place of a file: the seed that failed", wholeNumber(0))
+    .action(
+      async (
+        path: string | undefined,
+        {
+          budget,
+          ...flags
+        }: PairFlags & {
+          budget: number;
+          runs: number;
+          seed?: number;
+          patience: number;
+          report: string;
+          json: boolean;
+          quiet: boolean;
+        },
+      ) => end(await runShrink(path, { ...flags, budgetMs: budget })),
+    );
+
+  root
+    .command("promote")
+    .description("keeps a failure as a case of the suite")
+    .argument("<file>", "the case that shrink has written, or its folder")
+    .requiredOption("--as <id>", "the case's id, as p-order-041")
+    .option("--into <file>", "the file of cases that it goes to; cases/pair/05-explored.yaml of the suite")
+    .option("--title <sentence>", "what happens in it, without must or should")
+    .action((file: string, { as, into, title }: { as: string; into?: string; title?: string }) =>
+      console.log(promoted(file, as, into, title)),
+    );
 
   root
     .command("list")
@@ -320,7 +431,7 @@ not start or refuses the suite's tokens, 70 a fault of the suite, 130 interrupte
   return root;
 }
 
-const USAGE = [UsageError, UnreadableReport, BaselineInvalid, NothingToRun, NotUsable];
+const USAGE = [UsageError, UnreadableReport, BaselineInvalid, NothingToRun, NotUsable, NotAFailure];
 
 /** Prints what ended a command. @returns The exit code. */
 function reported(error: unknown): number {

@@ -194,14 +194,16 @@ interface RawField {
 /** The fields of a message as they stand, without knowing what they mean. */
 function* walk(bytes: Uint8Array, start: number, end: number): Generator<RawField, void, void> {
   let at = start;
-  const varint = (): bigint => {
-    let value = 0n;
-    for (let size = 0; size < 10; size++) {
+  // A number is exact up to 2^53, which tags never reach; of a longer one only counts whether it is too long.
+  const varint = (): number => {
+    let value = 0;
+    for (let size = 0, scale = 1; size < 10; size++, scale *= 128) {
       if (at >= end) throw malformed("FRAME-10");
       const byte = bytes[at++]!;
-      value |= BigInt(byte & 0x7f) << BigInt(7 * size);
+      value += (byte & 0x7f) * scale;
       if (byte < 0x80) {
-        if (value > 0xffffffffffffffffn) throw malformed("FRAME-10");
+        // More than 64 bits.
+        if (size === 9 && byte > 1) throw malformed("FRAME-10");
         return value;
       }
     }
@@ -210,16 +212,16 @@ function* walk(bytes: Uint8Array, start: number, end: number): Generator<RawFiel
   while (at < end) {
     const before = at;
     const tag = varint();
-    if (at - before > 5 || tag > 0xffffffffn) throw malformed("FRAME-10");
-    const wireType = Number(tag & 7n);
-    const number = Number(tag >> 3n);
+    if (at - before > 5 || tag > 0xffffffff) throw malformed("FRAME-10");
+    const wireType = tag % 8;
+    const number = Math.floor(tag / 8);
     if (number === 0) throw malformed("FRAME-10");
     if (wireType === 3 || wireType === 4) throw malformed("FRAME-19");
     if (wireType > 5) throw malformed("FRAME-10");
     let from = at;
     if (wireType === 0) varint();
     else if (wireType === 2) {
-      const length = Number(varint());
+      const length = varint();
       from = at;
       at += length;
     } else at += wireType === 1 ? 8 : 4;

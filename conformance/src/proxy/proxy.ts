@@ -13,6 +13,7 @@ import {
   listen,
   type Listener,
   type Split,
+  type Take,
   type Transport,
   type Wire,
 } from "../wire/connection.js";
@@ -37,6 +38,14 @@ export interface Hold extends Fault {
   release(): void;
 }
 
+/** Both sides inside of this process: in place of an address that is listened at, and of one that is dialled. */
+export interface Doors {
+  /** Takes the client's connections until the returned function is called. */
+  listen(take: Take): () => void;
+  /** A connection to the server; null while it takes none. */
+  connect(split: Split, handlers: Handlers): Wire | null;
+}
+
 export interface ProxyOptions {
   /** The device whose network this is, as histories name it. */
   readonly device: string;
@@ -46,6 +55,8 @@ export interface ProxyOptions {
   readonly clock: Clock;
   /** Where the server is: asked at each connection. */
   serverUrl(): string;
+  /** Where both sides run in this process: nothing listens or is dialled then. */
+  readonly doors?: Doors;
   /** Told whenever something has happened. */
   changed(): void;
   /** How long the server may take to take a connection, milliseconds. Default 5000. */
@@ -268,22 +279,35 @@ class Path {
   }
 
   async open(client: Wire): Promise<void> {
-    const { transport, split, dialTimeoutMs = 5000, serverUrl } = this.proxy.options;
+    const { transport, split, dialTimeoutMs = 5000, serverUrl, doors } = this.proxy.options;
     this.lanes.client.target = client;
     this.note("opened", "subject", transport);
     if (this.proxy.stalled.has("server")) client.stall();
-    try {
-      const { wire } = await dial(serverUrl(), { split, timeoutMs: dialTimeoutMs }, this.handlers("client"));
-      if (this.isOver || this.lanes.client.ending !== null) return wire.reset();
-      this.lanes.server.target = wire;
-      if (this.isDeaf || this.proxy.stalled.has("client")) wire.stall();
-      this.lanes.server.pump();
-    } catch (error) {
-      this.#noteClosing((error as Error).message);
-      this.lanes.server.drop();
-      client.reset();
-      this.isOver = true;
+    const handlers = this.handlers("client");
+    if (doors) {
+      const wire = doors.connect(split, handlers);
+      return wire ? this.#join(wire) : this.#turnAway(client, "the server takes no connections");
     }
+    try {
+      const { wire } = await dial(serverUrl(), { split, timeoutMs: dialTimeoutMs }, handlers);
+      this.#join(wire);
+    } catch (error) {
+      this.#turnAway(client, (error as Error).message);
+    }
+  }
+
+  #join(server: Wire): void {
+    if (this.isOver || this.lanes.client.ending !== null) return server.reset();
+    this.lanes.server.target = server;
+    if (this.isDeaf || this.proxy.stalled.has("client")) server.stall();
+    this.lanes.server.pump();
+  }
+
+  #turnAway(client: Wire, detail: string): void {
+    this.#noteClosing(detail);
+    this.lanes.server.drop();
+    client.reset();
+    this.isOver = true;
   }
 
   cut(how: "end" | "reset"): void {
@@ -330,14 +354,19 @@ export class Proxy {
 
   static async open(options: ProxyOptions): Promise<Proxy> {
     const proxy = new Proxy(options);
+    const take: Take = (open) => {
+      const path = new Path(proxy);
+      proxy.#paths.push(path);
+      void path.open(open(options.split, path.handlers("server")));
+      options.changed();
+    };
+    if (options.doors) {
+      proxy.#listener = localListener(options.doors, take);
+      return proxy;
+    }
     for (let tries = 3; ; tries--) {
       try {
-        proxy.#listener = await listen(options.transport, await freePort(), (open) => {
-          const path = new Path(proxy);
-          proxy.#paths.push(path);
-          void path.open(open(options.split, path.handlers("server")));
-          options.changed();
-        });
+        proxy.#listener = await listen(options.transport, await freePort(), take);
         return proxy;
       } catch (error) {
         // Somebody else may have taken the port between the look and the bind.
@@ -480,4 +509,19 @@ export class Proxy {
     for (const path of this.#paths) path.cut("reset");
     await this.#listener.close();
   }
+}
+
+function localListener(doors: Doors, take: Take): Listener {
+  let shut: (() => void) | null = doors.listen(take);
+  const refuse = () => {
+    shut?.();
+    shut = null;
+  };
+  return {
+    url: "tcp://in-process",
+    port: 0,
+    refuse,
+    admit: async () => void (shut ??= doors.listen(take)),
+    close: async () => refuse(),
+  };
 }

@@ -8,9 +8,10 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
 import type { HistoryEvent } from "../history/history.js";
-import type { Result } from "../run/result.js";
+import type { Repeat, Result } from "../run/result.js";
 import { type Clauses, familyOf, KEYWORDS } from "./clauses.js";
 import { eventLabel, eventLine, participants } from "./frames.js";
+import { flakeRate } from "./repeat.js";
 import { caseKey, type Histories } from "./result-file.js";
 import { denominators, isBad, judged, verdictLine, verdictOf, WORST_FIRST } from "./summary.js";
 import { count, duration, escaped } from "./text.js";
@@ -79,6 +80,12 @@ function figure(name: string, pass: number, total: number, aside: string): strin
   ].join("");
 }
 
+/** The flake rate, and what is flaky. */
+function roundsOf(repeat: Repeat): string {
+  const ids = [...new Set(repeat.flaky.map(({ id }) => id))];
+  return `${flakeRate(repeat)}${ids.length === 0 ? "" : `: ${ids.join(", ")}`}; this page is about round ${repeat.told}`;
+}
+
 function head(result: Result): string {
   const { counts, subject, capabilities, suite } = result;
   const aside = ({ notApplicable, notExercised, inconclusive, fail, warn }: (typeof counts)["must"]) =>
@@ -100,6 +107,7 @@ function head(result: Result): string {
     ["suite", `${suite.name} ${suite.version}`],
     ["offered", capabilities.offered.join(", ") || "nothing"],
     ["not offered", capabilities.absent.join(", ") || "nothing"],
+    ...(result.repeat ? ([["rounds", roundsOf(result.repeat)]] as const) : []),
     ...(result.baseline ? ([["baseline", `${result.baseline.file}: covers ${result.baseline.covered}`]] as const) : []),
     ...(result.baseline?.stale.length ? ([["stale", result.baseline.stale.join(", ")]] as const) : []),
   ];

@@ -128,8 +128,11 @@ export class Application {
     }
     if (act["sync"] !== undefined) return void (await this.#call("sync"));
     if (act["markRead"] !== undefined) {
-      const upTo = numberValue(act["upTo"]!, this.#set.scope).toString();
-      return void (await this.#call("markRead", { conversation: this.address(String(act["markRead"])), upTo }));
+      const conversation = this.address(String(act["markRead"]));
+      const upTo =
+        act["upTo"] === "shown" ? await this.#lastShown(conversation) : numberValue(act["upTo"]!, this.#set.scope);
+      if (upTo > 0n) await this.#call("markRead", { conversation, upTo: upTo.toString() });
+      return;
     }
     if (act["token"] !== undefined) {
       return void (await this.#call("token", { token: act["token"] === "none" ? null : String(act["token"]) } as Json));
@@ -224,6 +227,14 @@ export class Application {
   /** What the application would show of a conversation, top to bottom. */
   async shown(conversation: Json): Promise<Json[]> {
     return ((await this.#call("messages", { conversation }))["messages"] ?? []) as Json[];
+  }
+
+  /** The seq of the last entry that the application shows; 0 when it shows none. */
+  async #lastShown(conversation: Json): Promise<bigint> {
+    const seqs = (await this.shown(conversation)).flatMap(({ seq }) =>
+      seq === undefined ? [] : [BigInt(String(seq))],
+    );
+    return seqs.at(-1) ?? 0n;
   }
 
   #compareMessages(pattern: JsonValue, actual: Json[]): void {

@@ -21,8 +21,8 @@ export class ClientRun {
 
   /** @throws WouldNotStart when an adapter does not come up. */
   async run(units: readonly Unit[]): Promise<void> {
-    const { onStart, onFinish, levelOf, signal } = this.options;
-    const vigil = new Vigil("the client sent nothing to the suite's server", hasSpoken);
+    const { onStart, onFinish, levelOf, signal, signlessMax } = this.options;
+    const vigil = new Vigil("the client sent nothing to the suite's server", hasSpoken, signlessMax);
     const giveUp = (unit: Unit, reason: string) => {
       onStart(unit);
       const absent = unit.one.needs.filter((need) => this.first?.capabilities.has(need) === false);

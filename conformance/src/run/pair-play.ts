@@ -5,7 +5,7 @@ import { numberValue, typeOfKind } from "../case/notation.js";
 import { mismatches } from "../case/pattern.js";
 import { CaseError } from "../case/scope.js";
 import type { FrameEvent } from "../history/history.js";
-import { type Fault, type Hold, type Matches, Proxy, type Towards } from "../proxy/proxy.js";
+import { type Doors, type Fault, type Hold, type Matches, Proxy, type Towards } from "../proxy/proxy.js";
 import type { RunningClient, RunningServer, ServerSettings } from "../subject/subject.js";
 import { Application } from "./application.js";
 import { controlDoes, serverDoes } from "./operator.js";
@@ -29,6 +29,8 @@ export const PAIR_TIMERS = {
 
 /** How often an application is asked again for what it shows, milliseconds. */
 const LOOK_EVERY_MS = 20;
+/** The same, while nothing happens. */
+const LOOK_QUIET_MS = 200;
 
 /** A client of the case: its application and its network. */
 interface Device {
@@ -77,7 +79,7 @@ export class PairPlay extends Play {
       if (address === undefined) throw new NotApplicable(`the server has no address for ${transport}`);
       return address;
     };
-    url();
+    if (!set.server.connect) url();
     const ids = new Map<string, string>();
     for (const [name, written] of Object.entries(set.one.devices)) {
       const user = set.scope.user(written.user);
@@ -86,6 +88,9 @@ export class PairPlay extends Play {
       const device = ids.get(key) ?? `${written.device}-${set.random.word(6)}`;
       ids.set(key, device);
       const { recorder, clock } = set;
+      const client = set.clients.get(name);
+      if (!client) throw new CaseError(`${name} has no client`);
+      const doors = doorsOf(client, set.server);
       const proxy = await Proxy.open({
         device: name,
         transport,
@@ -93,10 +98,9 @@ export class PairPlay extends Play {
         recorder,
         clock,
         serverUrl: url,
+        ...(doors === null ? {} : { doors }),
         changed: play.changed,
       });
-      const client = set.clients.get(name);
-      if (!client) throw new CaseError(`${name} has no client`);
       const app = new Application(name, { user, device }, client, set, {
         until: (look, missing, ms) => play.until(look, missing, ms),
         elapse: (ms) => play.elapse(ms),
@@ -213,6 +217,17 @@ export class PairPlay extends Play {
   }
 
   async #net(act: Json, step: Step): Promise<unknown> {
+    if (act["maybe"] !== true) return this.#netActs(act, step);
+    try {
+      return await this.#netActs(act, step);
+    } catch (error) {
+      // What never came to pass is no fault here; that somebody has died is.
+      const isMissing = error instanceof NotMet || error instanceof NotApplicable;
+      if (!isMissing || this.died() !== null) throw error;
+    }
+  }
+
+  async #netActs(act: Json, step: Step): Promise<unknown> {
     const ms = this.withinOf(step);
     const [verb, what] = Object.entries(act)[0] as [string, JsonValue];
     const names = () => (Array.isArray(what) ? what : [what]).map((name) => this.#device(String(name)));
@@ -248,13 +263,13 @@ export class PairPlay extends Play {
       case "cut":
         for (const device of names()) {
           // What is held can outlive its sender: that is cut too.
-          if (!device.proxy.isHolding) await this.#session(device, ms);
+          if (act["now"] !== true && !device.proxy.isHolding) await this.#session(device, ms);
           device.proxy.cut(act["how"] === "end" ? "end" : "reset");
         }
         return;
       case "halfOpen":
         for (const device of names()) {
-          await this.#session(device, ms);
+          if (act["now"] !== true) await this.#session(device, ms);
           device.proxy.halfOpen();
         }
         return;
@@ -375,7 +390,12 @@ export class PairPlay extends Play {
         return devices.forEach((device, i) => sameAs(devices[0]!.name, shown[0]!, device.name, shown[i]!));
       } catch (error) {
         if (!(error instanceof NotMet) || this.set.clock.now() > until) throw error;
-        await this.elapse(LOOK_EVERY_MS);
+        // While nothing happens, nothing else is shown, or hardly ever: asked less often then.
+        const { events } = this.set.recorder;
+        const seen = events.length;
+        const quiet = this.set.clock.now() + LOOK_QUIET_MS;
+        do await this.elapse(LOOK_EVERY_MS);
+        while (events.length === seen && this.set.clock.now() < quiet);
       }
     }
   }
@@ -429,6 +449,17 @@ export class PairPlay extends Play {
       }
     }
   }
+}
+
+/** Where a client and its server run in this process; null where neither does. */
+function doorsOf(client: RunningClient, server: RunningServer): Doors | null {
+  if (!client.listen && !server.connect) return null;
+  if (!client.listen || !server.connect)
+    throw new NotApplicable("a pair runs in this process as a whole or not at all");
+  return {
+    listen: (take) => client.listen!(take),
+    connect: (split, handlers) => server.connect!(split, handlers),
+  };
 }
 
 function sameAs(firstName: string, first: readonly Json[], name: string, shown: readonly Json[]): void {

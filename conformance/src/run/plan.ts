@@ -94,7 +94,8 @@ function reachableOf(one: Case, asked: readonly Transport[], reachable: readonly
   return left.length > 0 ? left : wanted.slice(0, 1);
 }
 
-function unitOf(one: Case, permutation: Permutation, seed: number, salt: string): Unit {
+/** One case in one permutation. */
+export function unitOf(one: Case, permutation: Permutation, seed: number, salt = ""): Unit {
   const key = `${one.id} ${permutation.transport} ${permutation.split}`;
   const random = new Random(seed, key);
   const naming = new Random(seed, `${key} names ${salt}`);

@@ -83,6 +83,33 @@ export interface Counts {
   readonly inconclusive: number;
 }
 
+/** A check, or a unit, whose word was not the same in every round. */
+export interface Flaky {
+  /** The check's; the case's, where only that differs. */
+  readonly id: string;
+  readonly permutation: Permutation;
+  /** Its word in each round; null where it was not played, or an invariant was not broken. */
+  readonly words: readonly (Word | null)[];
+  /** The command that plays it again as in the first round in which the case did not pass. */
+  readonly again: string;
+}
+
+/** What several rounds of the same selection came to. */
+export interface Repeat {
+  /** In their order. Each has an order of cases and names of its own, drawn from its seed. */
+  readonly rounds: readonly {
+    readonly seed: number;
+    readonly verdict: Result["verdict"];
+    readonly durationMs: number;
+  }[];
+  /** The round that everything else in the result is about, counted from 1: the first of those with the worst verdict. */
+  readonly told: number;
+  /** Cases in their permutations, and those of which a word differed. */
+  readonly units: { readonly total: number; readonly flaky: number };
+  readonly checks: { readonly total: number; readonly flaky: number };
+  readonly flaky: readonly Flaky[];
+}
+
 export interface Result {
   /** The version of this shape. */
   readonly schema: 1;
@@ -117,6 +144,8 @@ export interface Result {
   };
   readonly cases: readonly CaseResult[];
   readonly clauses: readonly ClauseResult[];
+  /** Where the selection was played more than once. */
+  readonly repeat?: Repeat;
   readonly baseline?: {
     readonly file: string;
     readonly covered: number;

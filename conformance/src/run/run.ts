@@ -38,6 +38,8 @@ export interface JudgeOptions {
   readonly jobs: number;
   readonly patienceMs: number;
   readonly clock: Clock;
+  /** How many units in a row may fail without a sign of life, until the others are given up. Default: 12. */
+  readonly signlessMax?: number;
 }
 
 export interface Hooks {
@@ -92,7 +94,7 @@ export async function judged(
   options: JudgeOptions,
   hooks: Hooks,
 ): Promise<{ result: Result; histories: Histories }> {
-  const { seed, profile, clock, jobs, patienceMs } = options;
+  const { seed, profile, clock, jobs, patienceMs, signlessMax } = options;
   const levelOf = (ids: readonly string[]) => levelOfAll(suite.clauses, ids);
   const results = new Map<Unit, CaseResult>();
   const histories = new Map<string, readonly HistoryEvent[]>();
@@ -100,6 +102,7 @@ export async function judged(
     clock,
     jobs,
     patienceMs,
+    ...(signlessMax === undefined ? {} : { signlessMax }),
     levelOf,
     signal: hooks.signal,
     onStart: (unit) => hooks.onStart(unit),

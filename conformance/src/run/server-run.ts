@@ -32,6 +32,8 @@ export interface RunOptions {
   readonly clock: Clock;
   readonly jobs: number;
   readonly patienceMs: number;
+  /** How many units in a row may fail without a sign of life, until the others are given up. Default: 12. */
+  readonly signlessMax?: number;
   levelOf(clauses: readonly string[]): Level;
   onStart(unit: Unit): void;
   onFinish(finished: Finished): void;
@@ -111,7 +113,7 @@ export class ServerRun {
   constructor(subject: ServerUnderTest, options: RunOptions) {
     this.#subject = subject;
     this.#options = options;
-    this.#vigil = new Vigil("the server answered no Hello with a Welcome", isWelcomed);
+    this.#vigil = new Vigil("the server answered no Hello with a Welcome", isWelcomed, options.signlessMax);
   }
 
   /** @throws WouldNotStart when no server can be started at all. */
@@ -337,9 +339,6 @@ export const lacking = (
   return { unit, played, history: [], durationMs: 0, devices: new Map() };
 };
 
-/** How many units in a row may fail without a sign of life, until the others are not waited for any more. */
-const SIGNLESS_MAX = 12;
-
 /** Looks whether what is judged lives at all: what is dead is to fail every case, and not to be waited for in each. */
 export class Vigil {
   /** Why the other units are not played; null while they are. */
@@ -350,12 +349,14 @@ export class Vigil {
   constructor(
     readonly lack: string,
     readonly isSign: (finished: Finished) => boolean,
+    readonly signlessMax = 12,
   ) {}
 
   saw(finished: Finished): void {
     if (this.isSign(finished)) this.#signless = 0;
     else if (finished.played.word === "fail") this.#signless++;
-    if (this.#signless >= SIGNLESS_MAX) this.reason = `not played: ${this.lack} in ${SIGNLESS_MAX} cases in a row`;
+    if (this.#signless >= this.signlessMax)
+      this.reason = `not played: ${this.lack} in ${this.signlessMax} cases in a row`;
   }
 }
 

@@ -23,6 +23,8 @@ export interface Suite {
   readonly mutants: ReadonlyMap<string, Mutant>;
   readonly invariants: ReadonlyMap<string, Invariant>;
   readonly capabilities: ReadonlySet<string>;
+  /** What its cases may refer to. */
+  readonly known: Known;
 }
 
 /** The folder spec/ beside the package when installed, in the workspace when not. */
@@ -51,5 +53,5 @@ export function loadSuite(): Suite {
   const { version } = JSON.parse(read(new URL("package.json", packageRoot))) as { version: string };
   const of = (kind: Subject) => cases.filter(({ subject }) => subject === kind);
   const casesFor = { server: of("server"), client: of("client"), pair: of("pair") };
-  return (loaded = { version, clauses, cases, casesFor, mutants, invariants, capabilities });
+  return (loaded = { version, clauses, cases, casesFor, mutants, invariants, capabilities, known });
 }

@@ -23,8 +23,9 @@ const PLACES = "--port {port} --tcp-port {tcpPort} --data {data} --accounts {acc
 export const SERVER = node("../../peers/reference-server.mjs", PLACES);
 export const CLIENT = node("../../peers/reference-client.mjs");
 export const NULL_SERVER = (kind: string) =>
-  node("../null/null-server.mjs", kind, "--port {port} --accounts {accounts}");
+  node("../../selftest/nulls/null-server.mjs", kind, "--port {port} --accounts {accounts}");
 export const MORTAL = node("fixtures/mortal-server.mjs", PLACES);
+export const MOODY = node("fixtures/moody-server.mjs", PLACES);
 
 export interface Ended {
   readonly code: number | null;

@@ -368,16 +368,26 @@ const reconnectsWait = invariant(
   ({ steps, links }, find) => {
     const byId = new Map(links.map((link) => [link.id, link]));
     const first = new Set<number>();
-    const rows = new Map<string, { floor: number; cut: { at: number; n: number } | null; newest: number }>();
+    interface Row {
+      floor: number;
+      cut: { at: number; n: number } | null;
+      newest: number;
+      /** Connections up to this one the client may have left itself, without anybody having seen it yet. */
+      left: number;
+    }
+    const rows = new Map<string, Row>();
     const rowOf = (device: string) => {
-      const row = rows.get(device) ?? { floor: RECONNECT_MS_MIN, cut: null, newest: 0 };
+      const row = rows.get(device) ?? { floor: RECONNECT_MS_MIN, cut: null, newest: 0, left: 0 };
       rows.set(device, row);
       return row;
     };
     for (const step of steps) {
       // A start, an order or a fresh token of the application is a beginning of its own.
-      if (step.kind === "app")
-        rowOf(step.event.device).cut = step.event.direction === "toApp" ? null : rowOf(step.event.device).cut;
+      if (step.kind === "app" && step.event.direction === "toApp") {
+        const row = rowOf(step.event.device);
+        row.cut = null;
+        if (["stop", "start"].includes(textOf(step.message["do"]))) row.left = row.newest;
+      }
       if (step.kind === "process") for (const row of rows.values()) row.cut = null;
       if (step.kind === "connection" && (step.event.what === "cut" || step.event.what === "closed")) {
         const row = rowOf(step.event.device);
@@ -385,7 +395,8 @@ const reconnectsWait = invariant(
         // GoAway gives a window of its own (AWAY-6), and a client may have left a silent connection before the cut.
         if (!link || link.closed !== step.event) continue;
         const planned = link.stalled || link.items.some(({ kind }) => kind === "goAway");
-        const mine = step.event.by === "suite" && step.event.connection === row.newest && !planned;
+        const { connection, by } = step.event;
+        const mine = by === "suite" && connection === row.newest && connection > row.left && !planned;
         row.cut = mine ? { at: step.event.at, n: step.event.n } : null;
       }
       const opened =
@@ -430,7 +441,12 @@ const oneRepair = invariant(
   },
   ({ links }, find) => {
     for (const link of links) {
-      const answers = new Map(exchanges(link).all.map((exchange) => [exchange.request, exchange.answer]));
+      // By the id: a request that is held is sent in one place, and reaches the server in another.
+      const answers = new Map(
+        exchanges(link)
+          .all.filter(({ request }) => request.kind === "pullOffline")
+          .map(({ request, answer }) => [numberOf(request.body["requestId"]), answer]),
+      );
       const heads = new Map<string, bigint>();
       const open = new Map<string, Item>();
       const grace = numberOf(link.timers["sendTimeoutMs"]) / 2;
@@ -447,7 +463,7 @@ const oneRepair = invariant(
         if (item.kind !== "pullOffline" || !item.sent) continue;
         const key = JSON.stringify(item.body["conversation"] ?? null);
         const older = open.get(key);
-        const answer = older && answers.get(older);
+        const answer = older && answers.get(numberOf(older.body["requestId"]));
         const waits = older && !(answer && answer.at < item.at) && item.event.at - older.event.at < grace;
         const text = () =>
           `connection ${link.id}: a pull after ${bigOf(item.body["after"])}, and one after ${bigOf(older!.body["after"])} is on its way`;
