@@ -219,11 +219,11 @@ export class CatchUp {
     if (!pull || !isConversation(page.conversation) || nameOf(page.conversation) !== pull.name) return NONE;
     this.#endPull(page.requestId, pull);
     const last = page.entries.at(-1)?.seq ?? page.skipped?.upTo ?? 0n;
-    // An empty page is an answer where nothing above is known of. Where a seq above was named it brought nothing. Clause GAP-6.
-    const known = pull.want.reason === "hole" ? null : (this.#inbox.conversation(pull.name)?.head ?? 0n);
-    const isLevel = !page.hasMore && page.head <= pull.want.after && known !== null && known <= pull.want.after;
-    const progress = last > pull.want.after || isLevel;
-    const mended = pull.want.reason !== "damaged";
+    // An empty page is an answer where no seq above it is known of. Elsewhere it brought nothing. Clause GAP-6.
+    const { after, reason } = pull.want;
+    const isNone = reason !== "hole" && (this.#inbox.conversation(pull.name)?.head ?? 0n) <= after;
+    const progress = last > after || (isNone && !page.hasMore && page.head <= after);
+    const mended = reason !== "damaged";
     const effects: CatchUpEffect[] = [{ kind: "page", page }];
     if (progress && mended) this.#troubles.delete(pull.name);
     else effects.push(...this.#fruitless(at, pull.name, !mended));
