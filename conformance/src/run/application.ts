@@ -8,6 +8,7 @@ import { bytesValue, conversationOf, fieldOf, numberValue, textValue, typeOfKind
 import { CaseError, crcOf } from "../case/scope.js";
 import { isUnsupported, type RunningClient } from "../subject/subject.js";
 import { NotMet, type PlaySetting } from "./play.js";
+import { logLacks } from "./secrets.js";
 
 interface AppEvent {
   readonly event: Json;
@@ -190,12 +191,7 @@ export class Application {
 
   async #logLacks(texts: readonly string[]): Promise<void> {
     await this.#stage.fence();
-    const { log } = this.client;
-    for (const text of texts) {
-      for (const [form, written] of formsOf(text)) {
-        if (log.includes(written)) throw new NotMet(`what the client's process wrote holds "${text}"${form}`);
-      }
-    }
+    logLacks(this.client.log, texts, "client");
   }
 
   async #history(act: Json): Promise<void> {
@@ -350,14 +346,6 @@ export class Application {
     this.#stage.isCount(count, act);
   }
 }
-
-/** Ways in which a text may be written that is to be nowhere. */
-export const formsOf = (text: string): [string, string][] => [
-  ["", text],
-  [" in base64", Buffer.from(text).toString("base64").replace(/.?=*$/, "")],
-  [" in hex", Buffer.from(text).toString("hex")],
-  [" in a URL", encodeURIComponent(text)],
-];
 
 function shortEvent(event: Json): string {
   const { event: kind, body: _body, clientMsgId: _id, ...more } = event;

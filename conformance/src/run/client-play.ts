@@ -15,9 +15,10 @@ import { CaseError, crcOf } from "../case/scope.js";
 import { Log } from "../peer/log.js";
 import type { RunningClient } from "../subject/subject.js";
 import { listen, type Listener, type Take, type Transport } from "../wire/connection.js";
-import { Application, formsOf } from "./application.js";
+import { Application } from "./application.js";
 import { type Heard, Link, unknownFields } from "./link.js";
 import { NotApplicable, NotMet, Play, type PlaySetting } from "./play.js";
+import { formsOf } from "./secrets.js";
 import { vectorOf } from "./vectors.js";
 
 /** The largest frame that the suite takes from a client, bytes. */

@@ -2,7 +2,8 @@
 import type { Json, JsonValue, Step } from "../case/case.js";
 import { numberValue } from "../case/notation.js";
 import { CaseError, type Scope } from "../case/scope.js";
-import type { ControlAct, RunningServer, ServerSettings } from "../subject/subject.js";
+import { type ControlAct, type RunningServer, type ServerSettings, Unsupported } from "../subject/subject.js";
+import { logLacks } from "./secrets.js";
 
 /**
  * The step `server: …`.
@@ -11,8 +12,10 @@ import type { ControlAct, RunningServer, ServerSettings } from "../subject/subje
  */
 export async function serverDoes(server: RunningServer, act: JsonValue, kept: ServerSettings): Promise<void> {
   if (typeof act === "object") {
-    const { restart } = act as { restart: Json };
-    return server.restart({ ...kept, ...restart } as ServerSettings);
+    const { restart, logLacks: texts } = act as { restart?: Json; logLacks?: string[] };
+    if (restart !== undefined) return server.restart({ ...kept, ...restart } as ServerSettings);
+    if (server.log === undefined) throw new Unsupported("The suite did not start the server and cannot see its log.");
+    return logLacks(server.log, texts ?? [], "server");
   }
   const acts: Record<string, () => Promise<void> | void> = {
     kill: () => server.kill(),

@@ -238,13 +238,15 @@ export class ServerPlay extends Play {
   async #connect(device: Device, act: Json): Promise<void> {
     const over = act["connect"] === true ? {} : (act["connect"] as Json);
     await this.#dial(device, {}, act["over"] as Transport | undefined);
-    device.open().tell([this.#hello(device, over)]);
+    const hello = this.#hello(device, over);
+    device.open().tell([hello]);
     if (act["unanswered"] === true) return;
     const welcome = await this.hear(device.open(), { welcome: {} }, {}, () => {
       const error = this.untaken(device.open(), "error", {});
       return error && `the Hello was refused: ${shortOf(error.fields)}`;
     });
-    this.scope.variables.set(device.name, welcome.fields);
+    const { token } = hello["hello"] as Json;
+    this.scope.variables.set(device.name, { ...welcome.fields, token: token! });
   }
 
   #tell(device: Device, act: Json): void {

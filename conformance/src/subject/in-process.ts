@@ -137,6 +137,7 @@ class Local {
 
 class LocalServer implements RunningServer {
   readonly urls = {};
+  readonly log = "";
   readonly knowsGroups = true;
   readonly #run: InProcessServerRun;
   readonly #local: Local;

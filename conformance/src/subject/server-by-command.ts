@@ -245,6 +245,10 @@ class CommandServer implements RunningServer {
     return () => this.#listeners.delete(listener);
   }
 
+  get log(): string {
+    return this.#program?.stderrLines(Infinity).join("\n") ?? "";
+  }
+
   #note(what: Parameters<Parameters<RunningServer["onProcess"]>[0]>[0]["what"], detail: string): void {
     for (const listener of this.#listeners) listener({ kind: "process", who: "server", what, detail });
   }

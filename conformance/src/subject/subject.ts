@@ -71,6 +71,8 @@ export interface RunningServer {
   readonly knowsGroups: boolean;
   /** A sentence once it has ended without being asked to, with the end of what it wrote to stderr; null while it runs. */
   readonly died: string | null;
+  /** The last of what its process has written to stderr, complete when it has ended; absent where the suite did not start it. */
+  readonly log?: string;
   /** Hears of every start, kill and death. */
   onProcess(listener: (event: Extract<Observed, { kind: "process" }>) => void): () => void;
   /** SIGKILL to all of it; resolves when it is gone. */

@@ -218,11 +218,13 @@ export class CatchUp {
     const pull = this.#pulls.get(page.requestId);
     if (!pull || !isConversation(page.conversation) || nameOf(page.conversation) !== pull.name) return NONE;
     this.#endPull(page.requestId, pull);
-    const last = page.entries.at(-1)?.seq ?? page.skipped?.upTo ?? 0n;
-    // An empty page is an answer where no seq above it is known of. Elsewhere it brought nothing. Clause GAP-6.
     const { after, reason } = pull.want;
-    const isNone = reason !== "hole" && (this.#inbox.conversation(pull.name)?.head ?? 0n) <= after;
-    const progress = last > after || (isNone && !page.hasMore && page.head <= after);
+    const first = page.skipped?.from ?? page.entries[0]?.seq ?? 0n;
+    const last = page.entries.at(-1)?.seq ?? page.skipped?.upTo ?? 0n;
+    // An empty page at the head is an answer to who knows of nothing above it, or only wanted to acknowledge.
+    const known = this.#inbox.conversation(pull.name)?.head ?? 0n;
+    const level = !page.hasMore && page.head <= after && known <= after && reason !== "hole";
+    const progress = (first <= after + 1n && last > after) || level || reason === "confirm";
     const mended = reason !== "damaged";
     const effects: CatchUpEffect[] = [{ kind: "page", page }];
     if (progress && mended) this.#troubles.delete(pull.name);
