@@ -55,6 +55,9 @@ type DistributiveOmit<Type, Keys extends PropertyKey> = Type extends unknown ? O
 
 const BODY_BYTES_MAX = 65_536;
 
+/** How long the storage takes for a write, milliseconds: an end in this time loses it, as on a real disk. */
+const STORE_MS = 1;
+
 class Application implements InProcessClientRun {
   readonly #clock: Clock;
   readonly #random: Random;
@@ -139,6 +142,8 @@ class Application implements InProcessClientRun {
         for (const resolve of this.#waiting.splice(0)) resolve(this.#token);
         return {};
       default:
+        // Also a question that it does not know has its answer behind what is being written.
+        await this.#node?.written();
         throw new Unsupported(`there is no ${command}`);
     }
   }
@@ -210,6 +215,7 @@ class Application implements InProcessClientRun {
 
   async #messages(name: ConversationName): Promise<Json[]> {
     const { store, core } = this.#running();
+    await this.#running().written();
     const stored = store.entriesNow(name);
     const unconfirmed = await store.unconfirmed(name);
     const open = core.pendingSends.filter((each) => each.conversation === name);
@@ -395,8 +401,15 @@ class ClientNode {
   async close(): Promise<void> {
     this.#step({ kind: "close" });
     this.#flush();
-    while (this.core.isWriting) await new Promise<void>((resolve) => void this.#parts.clock.after(1, resolve));
+    await this.written();
     this.kill();
+  }
+
+  /** Resolves when nothing waits for the storage: what is asked of it then is behind all that has come. */
+  async written(): Promise<void> {
+    while (this.core.isWriting && !this.#isOver) {
+      await new Promise<void>((resolve) => void this.#parts.clock.after(STORE_MS, resolve));
+    }
   }
 
   #step(input: Input): void {
@@ -406,8 +419,8 @@ class ClientNode {
   }
 
   /** In a moment, unless it is over by then. */
-  #later(act: () => void): void {
-    this.#parts.clock.after(0, () => {
+  #later(act: () => void, ms = 0): void {
+    this.#parts.clock.after(ms, () => {
       if (!this.#isOver) act();
     });
   }
@@ -423,7 +436,7 @@ class ClientNode {
         return this.#later(() => {
           const { again } = this.store.writeNow(effect.changes);
           this.do({ kind: "persisted", again });
-        });
+        }, STORE_MS);
       case "obtainToken":
         return this.#later(() =>
           this.#parts.token(effect.fresh, (token) => this.#later(() => this.do({ kind: "token", token }))),

@@ -1,10 +1,6 @@
 /** Cases of pairs with our own client and server, and with a client that tells its application what is not true. */
-import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-import { parse } from "yaml";
-import { readFileSync } from "node:fs";
-import { loadCases } from "../../dist/case/load.js";
-import { loadClauses } from "../../dist/report/clauses.js";
+import { loadSuite } from "../../dist/run/suite.js";
 import { worldClock } from "../../dist/run/clock.js";
 import { PairRun } from "../../dist/run/pair-run.js";
 import { selected, unitsOf } from "../../dist/run/plan.js";
@@ -17,15 +13,7 @@ import { node, peer } from "../subject/world.js";
 
 type Json = Record<string, unknown>;
 
-const path = (name: string) => fileURLToPath(new URL(`../../${name}`, import.meta.url));
-const clauses = loadClauses();
-const capabilities = new Set(
-  [...readFileSync(path("../spec/README.md"), "utf8").matchAll(/`((?:server|client|transport)\.[a-z-]+)`/g)].map(
-    ([, name]) => name!,
-  ),
-);
-const mutants = new Set((parse(readFileSync(path("mutants.yaml"), "utf8")) as { id: string }[]).map(({ id }) => id));
-const cases = loadCases(path("cases"), { clauses, mutants, invariants: new Map(), capabilities });
+const { cases, clauses } = loadSuite();
 
 const places = ["--port", "{port}", "--tcp-port", "{tcpPort}", "--data", "{data}"];
 const told = ["--accounts", "{accounts}", "--settings", "{settings}"];

@@ -223,7 +223,7 @@ export class CatchUp {
     const last = page.entries.at(-1)?.seq ?? page.skipped?.upTo ?? 0n;
     // An empty page at the head is an answer to who knows of nothing above it, or only wanted to acknowledge.
     const known = this.#inbox.conversation(pull.name)?.head ?? 0n;
-    const level = !page.hasMore && page.head <= after && known <= after;
+    const level = !page.hasMore && page.head <= after && known <= after && reason !== "hole";
     const progress = (first <= after + 1n && last > after) || level || reason === "confirm";
     const mended = reason !== "damaged";
     const effects: CatchUpEffect[] = [{ kind: "page", page }];

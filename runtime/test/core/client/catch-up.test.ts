@@ -236,6 +236,16 @@ describe("pulls", () => {
     expect(waits[1]).toBeGreaterThan(waits[0]!);
   });
 
+  test("GAP-6: an empty page that names no head does not make a hole be pulled at full speed", () => {
+    const fixture = new Fixture(["bob"], {}, chances(0.5));
+    fixture.inbox.step({ kind: "own", at: 0, name: "ubob", entry: entry(12n) });
+    fixture.level();
+    fixture.at = TIMERS.gapGraceMs;
+    expect(pulled(fixture.step({ kind: "look", name: "ubob" }))).toEqual(["bob"]);
+    expect(pulled(fixture.page({ requestId: 2, head: 0n, hasMore: false }))).toEqual([]);
+    expect(fixture.core.deadline! - fixture.at).toBeGreaterThanOrEqual(TIMERS.sendRetryMsMin);
+  });
+
   test("GAP-11: CURSOR_AHEAD leads to a sync", () => {
     const fixture = new Fixture();
     fixture.level();
