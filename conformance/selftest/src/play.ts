@@ -10,8 +10,11 @@ import type { Mutant, Suite } from "../../dist/run/suite.js";
 import { clientByAdapter } from "../../dist/subject/client-by-adapter.js";
 import { clientInProcess, serverInProcess } from "../../dist/subject/in-process.js";
 import { serverByCommand } from "../../dist/subject/server-by-command.js";
+import type { ClientUnderTest, ServerUnderTest } from "../../dist/subject/subject.js";
+import { referenceClient } from "../subjects/reference-client.js";
+import { referenceServer } from "../subjects/reference-server.js";
 import { buildRoot, copyRuntime, loadSubject } from "./build.js";
-import type { Edit } from "./edits.js";
+import { type Edit, workspaceRoot } from "./edits.js";
 
 export type Way = "in-process" | "process";
 
@@ -64,40 +67,52 @@ export async function play(
 ): Promise<Tried[]> {
   const subjectFor = way === "process" ? await asProcess(mutant, edits) : await inProcess(mutant, edits);
   const tried: Tried[] = [];
-  for (const one of cases) tried.push(await playCase(suite, mutant, one, subjectFor()));
+  for (const one of cases) tried.push(await playCase(suite, mutant, one, subjectFor(one.subject)));
   if (way === "process") rmSync(join(buildRoot, "process", mutant.id), { recursive: true, force: true });
   return tried;
 }
 
-async function inProcess({ id, actor }: Mutant, edits: readonly Edit[]): Promise<() => Subject> {
-  const made = (await loadSubject(`reference-${actor}`, id, edits)) as Made;
-  return () => {
+/** Makes what a case of a kind is played against: the mutant, and beside it in a pair the sound other side. */
+type SubjectFor = (kind: Case["subject"]) => Subject;
+
+async function inProcess({ id, actor }: Mutant, edits: readonly Edit[]): Promise<SubjectFor> {
+  const made = { referenceServer, referenceClient, ...((await loadSubject(`reference-${actor}`, id, edits)) as Made) };
+  return (kind) => {
     const clock = new VirtualClock();
-    const how = "selftest";
-    const subjects: Subjects =
-      actor === "server"
-        ? { kind: "server", server: serverInProcess(made.referenceServer!(clock), clock), how }
-        : { kind: "client", client: clientInProcess(made.referenceClient!(clock), clock), how };
-    return { subjects, clock, transports: ["tcp"] };
+    const server = () => serverInProcess(made.referenceServer(clock), clock);
+    const client = () => clientInProcess(made.referenceClient(clock), clock);
+    return { subjects: subjectsOf(kind, server, client), clock, transports: ["tcp"] };
   };
 }
 
-async function asProcess({ id, actor }: Mutant, edits: readonly Edit[]): Promise<() => Subject> {
+async function asProcess({ id, actor }: Mutant, edits: readonly Edit[]): Promise<SubjectFor> {
   const folder = await copyRuntime(id, edits);
-  const peer = `${process.execPath} ${join(folder, "peers", `reference-${actor}.mjs`)}`;
+  const peers = {
+    server: join(workspaceRoot, "conformance"),
+    client: join(workspaceRoot, "conformance"),
+    [actor]: folder,
+  };
+  const peer = (side: "server" | "client") =>
+    `${process.execPath} ${join(peers[side], "peers", `reference-${side}.mjs`)}`;
   const places = ["port", "tcp-port", "data", "accounts", "settings"];
   const filled = places.map(
     (name) => `--${name} {${name.replace(/-(.)/, (_, letter: string) => letter.toUpperCase())}}`,
   );
-  return () => {
-    const how = "selftest";
-    const subjects: Subjects =
-      actor === "server"
-        ? { kind: "server", server: serverByCommand({ command: `${peer} ${filled.join(" ")}` }), how }
-        : { kind: "client", client: clientByAdapter({ command: peer }), how };
-    return { subjects, clock: worldClock, transports: ["websocket", "tcp"] };
-  };
+  const server = () => serverByCommand({ command: `${peer("server")} ${filled.join(" ")}` });
+  const client = () => clientByAdapter({ command: peer("client") });
+  return (kind) => ({
+    subjects: subjectsOf(kind, server, client),
+    clock: worldClock,
+    transports: ["websocket", "tcp"],
+  });
 }
+
+const subjectsOf = (kind: Case["subject"], server: () => ServerUnderTest, client: () => ClientUnderTest): Subjects => ({
+  kind,
+  how: "selftest",
+  ...(kind === "client" ? {} : { server: server() }),
+  ...(kind === "server" ? {} : { client: client() }),
+});
 
 async function playCase(suite: Suite, mutant: Mutant, one: Case, subject: Subject): Promise<Tried> {
   const { subjects, clock, transports } = subject;

@@ -88,7 +88,12 @@ export async function selftest(suite: Suite, { only, ways, jobs, onResult }: Sel
 }
 
 function itemsOf(suite: Suite, mutant: Mutant, making: Making | undefined, ways: readonly Way[]): Item[] {
-  const cases = suite.cases.filter(({ kills, subject }) => kills.includes(mutant.id) && subject === mutant.actor);
+  // Those of a pair last: the quickest kill is told, and the sample of processes takes the first.
+  const claiming = suite.cases.filter(({ kills }) => kills.includes(mutant.id));
+  const cases = [
+    ...claiming.filter(({ subject }) => subject !== "pair"),
+    ...claiming.filter(({ subject }) => subject === "pair"),
+  ];
   if (!making || !("edits" in making))
     return ways.includes("in-process") ? [{ mutant, making, way: "in-process", cases }] : [];
   const own = making.plays === "both" ? (["in-process", "process"] as const) : [making.plays];
