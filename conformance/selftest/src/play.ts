@@ -9,6 +9,7 @@ import { judged, type JudgeOptions, PATIENCE_MS, planned, type Subjects } from "
 import type { Mutant, Suite } from "../../dist/run/suite.js";
 import { clientByAdapter } from "../../dist/subject/client-by-adapter.js";
 import { clientInProcess, serverInProcess } from "../../dist/subject/in-process.js";
+import type { ServerSettings } from "../../dist/subject/subject.js";
 import { serverByCommand } from "../../dist/subject/server-by-command.js";
 import { buildRoot, copyRuntime, loadSubject } from "./build.js";
 import type { Edit } from "./edits.js";
@@ -38,7 +39,7 @@ export interface Tried {
   readonly instead: string | null;
 }
 
-interface Subject {
+export interface Subject {
   readonly subjects: Subjects;
   readonly clock: Clock;
   readonly transports: JudgeOptions["transports"];
@@ -69,16 +70,40 @@ export async function play(
   return tried;
 }
 
-async function inProcess({ id, actor }: Mutant, edits: readonly Edit[]): Promise<() => Subject> {
+/**
+ * Builds the reference of one side with edits; each call gives one of its own.
+ *
+ * @param settings What a server is told where a case says nothing else.
+ * @throws EditsInvalid when the edits do not fit.
+ */
+export async function inProcess(
+  { id, actor }: Pick<Mutant, "id" | "actor">,
+  edits: readonly Edit[],
+  settings: ServerSettings = {},
+): Promise<() => Subject> {
   const made = (await loadSubject(`reference-${actor}`, id, edits)) as Made;
   return () => {
     const clock = new VirtualClock();
     const how = "selftest";
     const subjects: Subjects =
       actor === "server"
-        ? { kind: "server", server: serverInProcess(made.referenceServer!(clock), clock), how }
+        ? { kind: "server", server: serverInProcess(set(made.referenceServer!(clock), settings), clock), how }
         : { kind: "client", client: clientInProcess(made.referenceClient!(clock), clock), how };
     return { subjects, clock, transports: ["tcp"] };
+  };
+}
+
+/** A server with other settings where nobody asks for any. */
+function set(server: InProcessServer, { limits, timers, ...more }: ServerSettings): InProcessServer {
+  return {
+    ...server,
+    start: (accounts, asked) =>
+      server.start(accounts, {
+        ...more,
+        ...asked,
+        limits: { ...limits, ...asked.limits },
+        timers: { ...timers, ...asked.timers },
+      }),
   };
 }
 

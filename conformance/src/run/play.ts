@@ -289,6 +289,11 @@ export abstract class Play {
       this.#expect(step["expect"] as Json);
       return true;
     }
+    if (step["given"] !== undefined) {
+      const unmet = this.#unmet(step["given"] as Json);
+      if (unmet !== null) throw new NotApplicable(`the case is for others: ${unmet}`);
+      return true;
+    }
     return false;
   }
 
