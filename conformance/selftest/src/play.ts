@@ -10,7 +10,7 @@ import type { Mutant, Suite } from "../../dist/run/suite.js";
 import { clientByAdapter } from "../../dist/subject/client-by-adapter.js";
 import { clientInProcess, serverInProcess } from "../../dist/subject/in-process.js";
 import { serverByCommand } from "../../dist/subject/server-by-command.js";
-import type { ClientUnderTest, ServerUnderTest } from "../../dist/subject/subject.js";
+import type { ClientUnderTest, ServerSettings, ServerUnderTest } from "../../dist/subject/subject.js";
 import { referenceClient } from "../subjects/reference-client.js";
 import { referenceServer } from "../subjects/reference-server.js";
 import { buildRoot, copyRuntime, loadSubject } from "./build.js";
@@ -41,7 +41,7 @@ export interface Tried {
   readonly instead: string | null;
 }
 
-interface Subject {
+export interface Subject {
   readonly subjects: Subjects;
   readonly clock: Clock;
   readonly transports: JudgeOptions["transports"];
@@ -73,15 +73,39 @@ export async function play(
 }
 
 /** Makes what a case of a kind is played against: the mutant, and beside it in a pair the sound other side. */
-type SubjectFor = (kind: Case["subject"]) => Subject;
+type SubjectFor = (kind?: Case["subject"]) => Subject;
 
-async function inProcess({ id, actor }: Mutant, edits: readonly Edit[]): Promise<SubjectFor> {
+/**
+ * Builds the reference of one side with edits; each call gives one of its own.
+ *
+ * @param settings What a server is told where a case says nothing else.
+ * @throws EditsInvalid when the edits do not fit.
+ */
+export async function inProcess(
+  { id, actor }: Pick<Mutant, "id" | "actor">,
+  edits: readonly Edit[],
+  settings: ServerSettings = {},
+): Promise<SubjectFor> {
   const made = { referenceServer, referenceClient, ...((await loadSubject(`reference-${actor}`, id, edits)) as Made) };
-  return (kind) => {
+  return (kind = actor) => {
     const clock = new VirtualClock();
-    const server = () => serverInProcess(made.referenceServer(clock), clock);
+    const server = () => serverInProcess(set(made.referenceServer(clock), settings), clock);
     const client = () => clientInProcess(made.referenceClient(clock), clock);
     return { subjects: subjectsOf(kind, server, client), clock, transports: ["tcp"] };
+  };
+}
+
+/** A server with other settings where nobody asks for any. */
+function set(server: InProcessServer, { limits, timers, ...more }: ServerSettings): InProcessServer {
+  return {
+    ...server,
+    start: (accounts, asked) =>
+      server.start(accounts, {
+        ...more,
+        ...asked,
+        limits: { ...limits, ...asked.limits },
+        timers: { ...timers, ...asked.timers },
+      }),
   };
 }
 

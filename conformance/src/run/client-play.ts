@@ -321,7 +321,14 @@ export class ClientPlay extends Play {
     }
     const link = this.#link();
     if (act["hear"] !== undefined) {
-      await this.hear(link, act["hear"] as Json, step, () => this.#unless(link, act["unless"] as Json | undefined));
+      const unless = act["unless"] as Json | undefined;
+      const takenCount = () => link.heard.filter(({ taken }) => taken).length;
+      const before = takenCount();
+      await this.hear(link, act["hear"] as Json, step, () => this.#unless(link, unless)).catch((error: unknown) => {
+        // One that came and is wrong is wrong, whatever the client may do in its place.
+        if (error instanceof NotMet && takenCount() === before) this.#unless(link, unless, true);
+        throw error;
+      });
       return;
     }
     if (act["sees"] !== undefined) return this.#sees(link, act["sees"] as Json, step);
@@ -392,9 +399,9 @@ export class ClientPlay extends Play {
     throw new CaseError(`the suite's server cannot do this: ${JSON.stringify(act)}`);
   }
 
-  /** A lawful client that leaves the case nothing to judge. */
-  #unless(link: Link, pattern: Json | undefined): undefined {
-    if (pattern && this.matching(link, pattern, false).length > 0) {
+  /** A lawful client that leaves the case nothing to judge. @param taken What was heard before counts too. */
+  #unless(link: Link, pattern: Json | undefined, taken = false): undefined {
+    if (pattern && this.matching(link, pattern, taken).length > 0) {
       throw new NotApplicable(`the client sends ${Object.keys(pattern)[0]} first, which it may`);
     }
   }

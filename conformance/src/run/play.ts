@@ -289,6 +289,11 @@ export abstract class Play {
       this.#expect(step["expect"] as Json);
       return true;
     }
+    if (step["given"] !== undefined) {
+      const unmet = this.#unmet(step["given"] as Json);
+      if (unmet !== null) throw new NotApplicable(`the case is for others: ${unmet}`);
+      return true;
+    }
     return false;
   }
 
@@ -316,8 +321,8 @@ export abstract class Play {
     return null;
   }
 
-  /** How many there were: `is`, `atLeast` or `atMost` so many. */
-  protected isCount(count: number, { is, atLeast, atMost }: Json, decisive: () => number[] = () => []): void {
+  /** How many there were: `is`, `atLeast` or `atMost` so many; `as` binds it. */
+  protected isCount(count: number, { is, atLeast, atMost, as }: Json, decisive: () => number[] = () => []): void {
     const bound = (written: JsonValue) => numberValue(written, this.scope);
     if (is !== undefined && BigInt(count) !== bound(is)) {
       throw new NotMet(`it came ${count} times, and not ${bound(is)}`, decisive());
@@ -328,6 +333,7 @@ export abstract class Play {
     if (atMost !== undefined && BigInt(count) > bound(atMost)) {
       throw new NotMet(`it came ${count} times, and not at most ${bound(atMost)}`, decisive());
     }
+    if (as !== undefined) this.scope.variables.set(this.scope.text(String(as)), BigInt(count));
   }
 
   /** The first frame of a kind that nobody took yet and that a pattern's selecting fields fit. */

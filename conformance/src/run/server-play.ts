@@ -758,7 +758,8 @@ export class ServerPlay extends Play {
         if (JSON.stringify(each["conversation"]) !== JSON.stringify(conversation)) continue;
         if (pattern["is"] === "absent") throw new NotMet("the conversation is in the sync", [decisive]);
         const type = typeOfKind("syncPage").fields["conversations"]!.resolve().resolvedType as never;
-        const wrong = mismatches(type, pattern, each, this.scope);
+        const shown = pattern["previewBodiless"] === undefined ? this.#embodied(device, each) : each;
+        const wrong = mismatches(type, pattern, shown, this.scope);
         if (wrong.length > 0) throw new NotMet(`${String(state)}: ${wrong.slice(0, 4).join("; ")}`, [decisive]);
         return;
       }
@@ -766,6 +767,22 @@ export class ServerPlay extends Play {
       if (page === "") break;
     }
     if (pattern["is"] !== "absent") throw new NotMet("the conversation is not in the sync", [decisive]);
+  }
+
+  /**
+   * A conversation's state, with the body of its preview where that is away because the whole is above the limit that was
+   * announced (SYNC-12): what the case sent. Otherwise as it came.
+   */
+  #embodied(device: Device, state: Json): Json {
+    const entry = state["preview"] as Json | undefined;
+    const message = entry?.["message"] as Json | undefined;
+    const name = message === undefined ? null : this.scope.nameOfId(String(message["clientMsgId"]));
+    if (state["previewBodiless"] !== true || name === null || message!["body"] !== undefined) return state;
+    const { body } = this.scope.message(name).content;
+    const whole = { ...entry, message: { ...message, body } };
+    const { limits } = this.scope.variables.get(device.name) as { limits: Json };
+    const isTooLarge = ENTRY().encode(fromJson(ENTRY(), whole)).finish().length > Number(limits["previewBytesMax"]);
+    return isTooLarge ? { ...state, preview: whole, previewBodiless: false } : state;
   }
 
   /** A sync chain to its end, with what the case wants in each SyncReq. */
@@ -790,7 +807,13 @@ export class ServerPlay extends Play {
       }
       if (act["as"] !== undefined) this.scope.variables.set(this.scope.text(String(act["as"])), page["token"]!);
       if (act["is"] === undefined) return;
-      const wrong = mismatches(typeOfKind("syncPage"), { conversations: act["is"] }, { conversations }, this.scope);
+      const shown = conversations.map((each) => this.#embodied(device, each));
+      const wrong = mismatches(
+        typeOfKind("syncPage"),
+        { conversations: act["is"] },
+        { conversations: shown },
+        this.scope,
+      );
       if (wrong.length > 0) throw new NotMet(`the chain: ${wrong.slice(0, 4).join("; ")}`, [event.n]);
       return;
     }

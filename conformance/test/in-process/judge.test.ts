@@ -92,27 +92,6 @@ describe("our own", () => {
   );
 
   it.each([
-    ["the least limits", { pageEntriesMax: 1, sendWindow: 1, receiveWindow: 1, syncConversationsMax: 1 }],
-    ["a window of 0, so that it only notifies", { receiveWindow: 0 }],
-  ])(
-    "server with %s is accused of nothing about delivery",
-    async (_, least) => {
-      const clock = new VirtualClock();
-      const whole = referenceServer(clock);
-      const modest: InProcessServer = {
-        ...whole,
-        start: (accounts, settings) => whole.start(accounts, { ...settings, limits: { ...least, ...settings.limits } }),
-      };
-      const only = ["s-push-*", "s-ack-*", "s-pull-*", "s-hist-*", "s-lim-*"];
-      const judgement = await judge({ server: modest, clock }, { profile: "full", splits: ["whole"], only });
-      const isAccused = (line: string) => !line.includes(" not-applicable: ");
-      expect(red(judgement).filter(isAccused)).toEqual([]);
-      expect(judgement.result.cases.length).toBeGreaterThanOrEqual(50);
-    },
-    120_000,
-  );
-
-  it.each([
     ["server", server],
     ["client", client],
   ] as const)(

@@ -44,8 +44,12 @@ export type IntakeEffect =
 
 const NONE: readonly IntakeEffect[] = [];
 
-/** A session's sends that wait for their decision are at most this many times the window: repeats of known ones. */
+/**
+ * A session's sends that wait for their decision are at most this many times the window, and may always be so many: repeats
+ * of known ones.
+ */
 const WAITING_PER_WINDOW = 4;
+const WAITING_MAX_LEAST = 32;
 
 type Phase = { name: "open"; waiting: number; tokens: number; filledAt: Millis } | { name: "ended" };
 
@@ -90,7 +94,7 @@ export class Intake {
     const fault = this.#fault(request);
     if (fault) return { kind: "sendAck", ack: refused(request, fault) };
     const { sendWindow } = this.#settings.limits;
-    if (phase.waiting >= sendWindow * WAITING_PER_WINDOW) {
+    if (phase.waiting >= Math.max(sendWindow * WAITING_PER_WINDOW, WAITING_MAX_LEAST)) {
       return { kind: "sendAck", ack: refused(request, refusal(ErrorCode.ERROR_CODE_SEND_WINDOW_EXCEEDED)) };
     }
     const conversation = request.conversation!;

@@ -124,9 +124,9 @@ describe("what is more than the session may", () => {
 
   test("ERR-11: far beyond the window a send is refused before it reaches the store", () => {
     const fixture = new Fixture();
-    for (let number = 1; number <= 16; number++) fixture.draft(sendReq(number));
-    expect(codeOf(fixture.ack(sendReq(17)))).toBe(ErrorCode.ERROR_CODE_SEND_WINDOW_EXCEEDED);
-    expect(fixture.intake.waiting).toBe(16);
+    for (let number = 1; number <= 32; number++) fixture.draft(sendReq(number));
+    expect(codeOf(fixture.ack(sendReq(33)))).toBe(ErrorCode.ERROR_CODE_SEND_WINDOW_EXCEEDED);
+    expect(fixture.intake.waiting).toBe(32);
   });
 
   test("LIM-8, ERR-10: above the rate a send is refused with the time until there is room", () => {
