@@ -124,7 +124,7 @@ async function asProcess({ id, actor }: Mutant, edits: readonly Edit[]): Promise
   );
   const server = () => serverByCommand({ command: `${peer("server")} ${filled.join(" ")}` });
   const client = () => clientByAdapter({ command: peer("client") });
-  return (kind) => ({
+  return (kind = actor) => ({
     subjects: subjectsOf(kind, server, client),
     clock: worldClock,
     transports: ["websocket", "tcp"],
