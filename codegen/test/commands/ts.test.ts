@@ -98,7 +98,7 @@ describe("imwire-gen ts", () => {
     });
     const use = (await import(pathToFileURL(join(project, "use.js")).href)) as { bytes: Uint8Array };
     expect(Buffer.from(use.bytes).toString("hex")).toBe("0a074205080710ac02");
-  });
+  }, 60_000);
 });
 
 describe("what a person can get wrong", () => {
