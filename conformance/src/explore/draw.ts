@@ -27,8 +27,6 @@ export type Fault = keyof typeof FAULTS;
 const FAULT_PERCENT = 40;
 const CHANCE = {
   group: 50,
-  tablet: 35,
-  third: 40,
   absent: 30,
   limits: 50,
   rate: 15,
@@ -37,9 +35,29 @@ const CHANCE = {
   joined: 20,
 };
 
-/** How many decisions are drawn behind the starts. */
-const DECISIONS = { least: 3, more: 9 };
-const SENDS_MAX = 8;
+/** How large a scenario is. */
+interface Size {
+  /** Of a hundred scenarios, so many. */
+  readonly percent: number;
+  /** Chances of a third user, and of a second device of each user. */
+  readonly third: number;
+  readonly tablet: number;
+  /** How many decisions are drawn behind the starts: so many, and fewer than so many more. */
+  readonly decisions: { readonly least: number; readonly more: number };
+  readonly sendsMax: number;
+}
+
+/** Most are small: what a defect needs is little, so that many small lives find it sooner than a few large ones. */
+const SIZES: readonly Size[] = [
+  { percent: 84, third: 8, tablet: 12, decisions: { least: 1, more: 4 }, sendsMax: 3 },
+  { percent: 13, third: 25, tablet: 30, decisions: { least: 3, more: 5 }, sendsMax: 5 },
+  { percent: 3, third: 50, tablet: 40, decisions: { least: 5, more: 8 }, sendsMax: 8 },
+];
+
+function sizeOf(seed: number): Size {
+  let left = new Random(seed, "size").below(100);
+  return SIZES.find(({ percent }) => (left -= percent) < 0)!;
+}
 /** How long a decision waits for what it would like to see first, milliseconds. */
 const WAIT_MS = 60;
 
@@ -63,6 +81,7 @@ class Draw {
     readonly devices: Readonly<Record<string, string>>,
     readonly groups: Readonly<Record<string, readonly string[]>>,
     readonly faults: readonly Fault[],
+    readonly size: Size,
   ) {
     this.world = new World({ devices, groups });
     this.#workload = new Random(seed, "workload");
@@ -94,7 +113,8 @@ class Draw {
       this.#do({ net: { session: this.world.those("running"), maybe: true }, within: WAIT_MS } as unknown as Json);
       this.#do({ elapse: 20 });
     }
-    const count = DECISIONS.least + this.#pace.below(DECISIONS.more);
+    const { least, more } = this.size.decisions;
+    const count = least + this.#pace.below(more);
     for (let i = 0; i < count; i++) {
       this.#undoDue();
       const kind = this.#pace.below(10);
@@ -122,7 +142,7 @@ class Draw {
     const user = this.devices[device]!;
     const others = [...new Set(Object.values(this.devices))].filter((each) => each !== user);
     const to = this.#one(this.#workload, [...others, ...Object.keys(this.groups), ...Object.keys(this.groups)]);
-    if (this.#sends >= SENDS_MAX) return;
+    if (this.#sends >= this.size.sendsMax) return;
     const name = `m${this.#sends + 1}`;
     const body = `${name}${"-".repeat(this.#workload.below(20))}`;
     if (this.#do({ [device]: { send: name, to, body } })) this.#sends++;
@@ -244,13 +264,14 @@ class Draw {
 
 /** @param capabilities What the server and the client offer: nothing else is asked of them. */
 export function draw(seed: number, capabilities: ReadonlySet<string>): Scenario {
+  const size = sizeOf(seed);
   const topology = new Random(seed, "topology");
   const chance = (random: Random, percent: number) => random.below(100) < percent;
-  const users = ["ann", "ben", ...(chance(topology, CHANCE.third) ? ["cid"] : [])];
+  const users = ["ann", "ben", ...(chance(topology, size.third) ? ["cid"] : [])];
   const devices: Record<string, string> = {};
   for (const user of users) devices[user] = user;
   for (const user of users.slice(0, 4 - users.length)) {
-    if (chance(topology, CHANCE.tablet)) devices[`${user}-tablet`] = user;
+    if (chance(topology, size.tablet)) devices[`${user}-tablet`] = user;
   }
   const isGrouped = chance(topology, CHANCE.group) && capabilities.has("server.groups");
   const groups = isGrouped ? { team: users } : ({} as Record<string, string[]>);
@@ -286,7 +307,7 @@ export function draw(seed: number, capabilities: ReadonlySet<string>): Scenario 
   );
   const bytes = new Random(seed, "bytes").below(100);
   const split = bytes < CHANCE.bytewise ? "bytewise" : bytes < CHANCE.bytewise + CHANCE.joined ? "coalesced" : "whole";
-  const drawn = new Draw(seed, devices, groups, faults);
+  const drawn = new Draw(seed, devices, groups, faults, size);
   drawn.run(absent, (name) => {
     const receiveWindow = windows.get(name);
     return typeof receiveWindow === "number" ? { receiveWindow } : true;

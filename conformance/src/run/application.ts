@@ -67,6 +67,18 @@ export class Application {
     return this.#events.map(({ event }) => event);
   }
 
+  /** What it has told last. */
+  get last(): Json | undefined {
+    return this.#events.at(-1)?.event;
+  }
+
+  /** Whether it was told of this send that it has failed. */
+  hasFailed(id: string): boolean {
+    return this.#events.some(
+      ({ event }) => event["event"] === "state" && event["state"] === "failed" && event["clientMsgId"] === id,
+    );
+  }
+
   /** Listens no more. */
   quiet(): void {
     for (const quiet of this.#quiet) quiet();
