@@ -51,7 +51,7 @@ export class Application {
     this.#home = client.home?.() ?? mkdtempSync(join(tmpdir(), "imwire-client-"));
     this.#quiet = [
       client.onEvent((event) => {
-        set.recorder.note({ kind: "app", device: name, direction: "fromApp", message: event });
+        set.recorder.app(name, "fromApp", event);
         this.#events.push({ event, taken: false });
         stage.changed();
       }),
@@ -90,15 +90,10 @@ export class Application {
   }
 
   async #call(command: string, more: Json = {}): Promise<Json> {
-    this.#set.recorder.note({
-      kind: "app",
-      device: this.name,
-      direction: "toApp",
-      message: { do: command, ...more },
-    });
+    this.#set.recorder.app(this.name, "toApp", { do: command, ...more });
     try {
       const answer = await this.client.call(command, more);
-      this.#set.recorder.note({ kind: "app", device: this.name, direction: "fromApp", message: answer });
+      this.#set.recorder.app(this.name, "fromApp", answer);
       return answer;
     } catch (error) {
       if (isUnsupported(error)) throw error;
