@@ -49,9 +49,9 @@ interface Size {
 
 /** Most are small: what a defect needs is little, so that many small lives find it sooner than a few large ones. */
 const SIZES: readonly Size[] = [
-  { percent: 84, third: 8, tablet: 12, decisions: { least: 1, more: 4 }, sendsMax: 3 },
-  { percent: 13, third: 25, tablet: 30, decisions: { least: 3, more: 5 }, sendsMax: 5 },
-  { percent: 3, third: 50, tablet: 40, decisions: { least: 5, more: 8 }, sendsMax: 8 },
+  { percent: 88, third: 5, tablet: 10, decisions: { least: 1, more: 3 }, sendsMax: 3 },
+  { percent: 10, third: 25, tablet: 30, decisions: { least: 3, more: 5 }, sendsMax: 5 },
+  { percent: 2, third: 50, tablet: 40, decisions: { least: 5, more: 8 }, sendsMax: 8 },
 ];
 
 function sizeOf(seed: number): Size {

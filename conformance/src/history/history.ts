@@ -80,7 +80,8 @@ export class Recorder {
   constructor(readonly now: () => number) {}
 
   note(observed: Observed): HistoryEvent {
-    const event = { ...this.#common(), ...observed } as HistoryEvent;
+    const { n, at, step } = this.#common();
+    const event = { n, at, step, ...observed } as HistoryEvent;
     this.events.push(event);
     return event;
   }
