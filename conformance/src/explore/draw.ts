@@ -49,7 +49,7 @@ interface Size {
 
 /** Most are small: what a defect needs is little, so that many small lives find it sooner than a few large ones. */
 const SIZES: readonly Size[] = [
-  { percent: 88, third: 5, tablet: 10, decisions: { least: 1, more: 3 }, sendsMax: 3 },
+  { percent: 88, third: 5, tablet: 10, decisions: { least: 1, more: 3 }, sendsMax: 4 },
   { percent: 10, third: 25, tablet: 30, decisions: { least: 3, more: 5 }, sendsMax: 5 },
   { percent: 2, third: 50, tablet: 40, decisions: { least: 5, more: 8 }, sendsMax: 8 },
 ];
@@ -58,12 +58,12 @@ function sizeOf(seed: number): Size {
   let left = new Random(seed, "size").below(100);
   return SIZES.find(({ percent }) => (left -= percent) < 0)!;
 }
-/** How long a decision waits for what it would like to see first, milliseconds. */
-const WAIT_MS = 60;
+/** How long a decision waits for what it would like to see first, milliseconds: longer than an ack may be put off. */
+const WAIT_MS = 90;
 
 /** Frames at which something is done, towards the server and towards the client; the first ones more often. */
-const TOWARDS_SERVER = ["sendReq", "sendReq", "sendReq", "deliverAck", "pullOffline", "syncReq", "hello"];
-const TOWARDS_CLIENT = ["sendAck", "sendAck", "sendAck", "push", "push", "offlinePage", "syncPage", "welcome"];
+const TOWARDS_SERVER = ["sendReq", "sendReq", "deliverAck", "deliverAck", "pullOffline", "syncReq", "hello"];
+const TOWARDS_CLIENT = ["sendAck", "sendAck", "push", "push", "push", "offlinePage", "syncPage", "welcome"];
 
 class Draw {
   readonly world: World;
@@ -112,6 +112,10 @@ class Draw {
     if (this.#pace.below(2) === 0) {
       this.#do({ net: { session: this.world.those("running"), maybe: true }, within: WAIT_MS } as unknown as Json);
       this.#do({ elapse: 20 });
+    } else if (this.#pace.below(3) === 0) {
+      // Or everybody talks while some are still asking for what there is.
+      this.#talk();
+      this.#talk();
     }
     const { least, more } = this.size.decisions;
     const count = least + this.#pace.below(more);
@@ -205,6 +209,11 @@ class Draw {
       }
       case "half-open":
         this.#do({ net: { halfOpen: device, now: true } });
+        // Its server learns nothing of its end, and finds the older session open when it comes back.
+        if (random.below(2) === 0 && this.#do({ [device]: { stop: true } })) {
+          this.#do({ [device]: { start: true } });
+          wait({ session: [device] });
+        }
         return;
       case "stall": {
         const aim = random.below(2) === 0 ? { from: device, to: "server" } : { from: "server", to: device };
