@@ -414,8 +414,8 @@ class ClientNode {
 
   #step(input: Input): void {
     const { clock } = this.#parts;
-    const now = { at: clock.now(), wallMs: clock.wall() };
-    for (const effect of this.core.step({ ...input, ...now } as ClientInput)) this.#perform(effect);
+    const timed = { ...input, at: clock.now(), wallMs: clock.wall() } as ClientInput;
+    for (const effect of this.core.step(timed)) this.#perform(effect);
   }
 
   /** In a moment, unless it is over by then. */
@@ -518,7 +518,7 @@ class ClientNode {
   #flushSoon(): void {
     if (this.#isFlushDue) return;
     this.#isFlushDue = true;
-    queueMicrotask(() => {
+    void Promise.resolve().then(() => {
       this.#isFlushDue = false;
       if (!this.#isOver) this.#flush();
     });

@@ -99,6 +99,7 @@ export class Scope {
 
   /** Replaces `${expression}` in a name or text. */
   text(text: string): string {
+    if (!text.includes("${")) return text;
     return text.replaceAll(/\$\{([^}]*)\}/g, (_, inner: string) => String(this.evaluate(`$${inner.trim()}`)));
   }
 

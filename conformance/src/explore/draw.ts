@@ -27,8 +27,6 @@ export type Fault = keyof typeof FAULTS;
 const FAULT_PERCENT = 40;
 const CHANCE = {
   group: 50,
-  tablet: 35,
-  third: 40,
   absent: 30,
   limits: 50,
   rate: 15,
@@ -37,15 +35,35 @@ const CHANCE = {
   joined: 20,
 };
 
-/** How many decisions are drawn behind the starts. */
-const DECISIONS = { least: 3, more: 9 };
-const SENDS_MAX = 8;
-/** How long a decision waits for what it would like to see first, milliseconds. */
-const WAIT_MS = 60;
+/** How large a scenario is. */
+interface Size {
+  /** Of a hundred scenarios, so many. */
+  readonly percent: number;
+  /** Chances of a third user, and of a second device of each user. */
+  readonly third: number;
+  readonly tablet: number;
+  /** How many decisions are drawn behind the starts: so many, and fewer than so many more. */
+  readonly decisions: { readonly least: number; readonly more: number };
+  readonly sendsMax: number;
+}
+
+/** Most are small: what a defect needs is little, so that many small lives find it sooner than a few large ones. */
+const SIZES: readonly Size[] = [
+  { percent: 88, third: 5, tablet: 10, decisions: { least: 1, more: 3 }, sendsMax: 4 },
+  { percent: 10, third: 25, tablet: 30, decisions: { least: 3, more: 5 }, sendsMax: 5 },
+  { percent: 2, third: 50, tablet: 40, decisions: { least: 5, more: 8 }, sendsMax: 8 },
+];
+
+function sizeOf(seed: number): Size {
+  let left = new Random(seed, "size").below(100);
+  return SIZES.find(({ percent }) => (left -= percent) < 0)!;
+}
+/** How long a decision waits for what it would like to see first, milliseconds: longer than an ack may be put off. */
+const WAIT_MS = 90;
 
 /** Frames at which something is done, towards the server and towards the client; the first ones more often. */
-const TOWARDS_SERVER = ["sendReq", "sendReq", "sendReq", "deliverAck", "pullOffline", "syncReq", "hello"];
-const TOWARDS_CLIENT = ["sendAck", "sendAck", "sendAck", "push", "push", "offlinePage", "syncPage", "welcome"];
+const TOWARDS_SERVER = ["sendReq", "sendReq", "deliverAck", "deliverAck", "pullOffline", "syncReq", "hello"];
+const TOWARDS_CLIENT = ["sendAck", "sendAck", "push", "push", "push", "offlinePage", "syncPage", "welcome"];
 
 class Draw {
   readonly world: World;
@@ -63,6 +81,7 @@ class Draw {
     readonly devices: Readonly<Record<string, string>>,
     readonly groups: Readonly<Record<string, readonly string[]>>,
     readonly faults: readonly Fault[],
+    readonly size: Size,
   ) {
     this.world = new World({ devices, groups });
     this.#workload = new Random(seed, "workload");
@@ -93,8 +112,13 @@ class Draw {
     if (this.#pace.below(2) === 0) {
       this.#do({ net: { session: this.world.those("running"), maybe: true }, within: WAIT_MS } as unknown as Json);
       this.#do({ elapse: 20 });
+    } else if (this.#pace.below(3) === 0) {
+      // Or everybody talks while some are still asking for what there is.
+      this.#talk();
+      this.#talk();
     }
-    const count = DECISIONS.least + this.#pace.below(DECISIONS.more);
+    const { least, more } = this.size.decisions;
+    const count = least + this.#pace.below(more);
     for (let i = 0; i < count; i++) {
       this.#undoDue();
       const kind = this.#pace.below(10);
@@ -122,7 +146,7 @@ class Draw {
     const user = this.devices[device]!;
     const others = [...new Set(Object.values(this.devices))].filter((each) => each !== user);
     const to = this.#one(this.#workload, [...others, ...Object.keys(this.groups), ...Object.keys(this.groups)]);
-    if (this.#sends >= SENDS_MAX) return;
+    if (this.#sends >= this.size.sendsMax) return;
     const name = `m${this.#sends + 1}`;
     const body = `${name}${"-".repeat(this.#workload.below(20))}`;
     if (this.#do({ [device]: { send: name, to, body } })) this.#sends++;
@@ -185,6 +209,11 @@ class Draw {
       }
       case "half-open":
         this.#do({ net: { halfOpen: device, now: true } });
+        // Its server learns nothing of its end, and finds the older session open when it comes back.
+        if (random.below(2) === 0 && this.#do({ [device]: { stop: true } })) {
+          this.#do({ [device]: { start: true } });
+          wait({ session: [device] });
+        }
         return;
       case "stall": {
         const aim = random.below(2) === 0 ? { from: device, to: "server" } : { from: "server", to: device };
@@ -244,13 +273,14 @@ class Draw {
 
 /** @param capabilities What the server and the client offer: nothing else is asked of them. */
 export function draw(seed: number, capabilities: ReadonlySet<string>): Scenario {
+  const size = sizeOf(seed);
   const topology = new Random(seed, "topology");
   const chance = (random: Random, percent: number) => random.below(100) < percent;
-  const users = ["ann", "ben", ...(chance(topology, CHANCE.third) ? ["cid"] : [])];
+  const users = ["ann", "ben", ...(chance(topology, size.third) ? ["cid"] : [])];
   const devices: Record<string, string> = {};
   for (const user of users) devices[user] = user;
   for (const user of users.slice(0, 4 - users.length)) {
-    if (chance(topology, CHANCE.tablet)) devices[`${user}-tablet`] = user;
+    if (chance(topology, size.tablet)) devices[`${user}-tablet`] = user;
   }
   const isGrouped = chance(topology, CHANCE.group) && capabilities.has("server.groups");
   const groups = isGrouped ? { team: users } : ({} as Record<string, string[]>);
@@ -286,7 +316,7 @@ export function draw(seed: number, capabilities: ReadonlySet<string>): Scenario 
   );
   const bytes = new Random(seed, "bytes").below(100);
   const split = bytes < CHANCE.bytewise ? "bytewise" : bytes < CHANCE.bytewise + CHANCE.joined ? "coalesced" : "whole";
-  const drawn = new Draw(seed, devices, groups, faults);
+  const drawn = new Draw(seed, devices, groups, faults, size);
   drawn.run(absent, (name) => {
     const receiveWindow = windows.get(name);
     return typeof receiveWindow === "number" ? { receiveWindow } : true;

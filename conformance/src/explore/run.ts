@@ -43,6 +43,8 @@ export class Unplayable extends Error {
   override name = "Unplayable";
 }
 
+/** Whoever explores ends between runs. */
+const UNENDED = new AbortController().signal;
 let clauses: Clauses | null = null;
 const invariants = new Map(INVARIANTS.map((each) => [each.id, each]));
 /** The suite's cases are not read for this: what is played is drawn. */
@@ -59,7 +61,7 @@ export async function play(explored: Explored, scenario: Scenario, patienceMs = 
       jobs: 1,
       patienceMs,
       levelOf,
-      signal: new AbortController().signal,
+      signal: UNENDED,
       onStart: () => {},
       onFinish: (each) => (finished = each),
     },

@@ -5,7 +5,15 @@
 import type { HistoryEvent } from "../history/history.js";
 import { ledgerOf } from "../history/invariants/ledger.js";
 import { bigOf, keyOf, listOf, objectOf, textOf } from "../history/invariants/read.js";
-import { conversationOf, entriesOf, exchanges, type Item, type View, viewOf } from "../history/invariants/view.js";
+import {
+  conversationOf,
+  entriesOf,
+  exchanges,
+  type Item,
+  talkOf,
+  type View,
+  viewOf,
+} from "../history/invariants/view.js";
 
 export interface Situation {
   readonly id: string;
@@ -65,7 +73,7 @@ const pushedIntoPull = ({ links }: View): boolean =>
           ({ request, answer }) =>
             request.at < at &&
             (answer === null || answer.at > at) &&
-            conversationOf(request.body["conversation"], link.user) === conversationOf(body["conversation"], link.user),
+            talkOf(request) === conversationOf(body["conversation"], link.user),
         ),
     );
   });
@@ -106,7 +114,7 @@ function sentTogether(view: View): boolean {
   const last = new Map<string, Item>();
   return view.items.some((item) => {
     if (item.kind !== "sendReq" || !item.arrived) return false;
-    const key = conversationOf(item.body["conversation"], item.link.user) ?? "";
+    const key = talkOf(item) ?? "";
     const before = last.get(key);
     last.set(key, item);
     return before !== undefined && before.link.user !== item.link.user && item.event.at - before.event.at <= 1;

@@ -80,14 +80,39 @@ export class Recorder {
   constructor(readonly now: () => number) {}
 
   note(observed: Observed): HistoryEvent {
-    const event = {
-      n: this.events.length,
-      at: Math.round(this.now() * 1000) / 1000,
-      step: this.step,
-      ...observed,
-    } as HistoryEvent;
+    const { n, at, step } = this.#common();
+    const event = { n, at, step, ...observed } as HistoryEvent;
     this.events.push(event);
     return event;
+  }
+
+  /** The same for a record, of which there are the most. */
+  frame(
+    from: string,
+    to: string,
+    connection: number,
+    reading: Reading,
+    bytes: Uint8Array,
+    mark?: FrameEvent["mark"],
+  ): FrameEvent {
+    const { n, at, step } = this.#common();
+    const { hex, bytes: size } = hexOf(bytes);
+    const event: FrameEvent =
+      mark === undefined
+        ? { n, at, step, kind: "frame", from, to, connection, reading, hex, bytes: size }
+        : { n, at, step, kind: "frame", from, to, connection, reading, hex, bytes: size, mark };
+    this.events.push(event);
+    return event;
+  }
+
+  /** The same for a line between the suite and an application. */
+  app(device: string, direction: AppEvent["direction"], message: Json): void {
+    const { n, at, step } = this.#common();
+    this.events.push({ n, at, step, kind: "app", device, direction, message });
+  }
+
+  #common(): Common {
+    return { n: this.events.length, at: Math.round(this.now() * 1000) / 1000, step: this.step };
   }
 
   /** A number for a new connection. */
@@ -98,6 +123,6 @@ export class Recorder {
 
 /** The bytes of a record for a FrameEvent. */
 export const hexOf = (bytes: Uint8Array): { hex: string; bytes: number } => ({
-  hex: Buffer.from(bytes.subarray(0, HEX_BYTES_MAX)).toString("hex"),
+  hex: Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.length, HEX_BYTES_MAX)).toString("hex"),
   bytes: bytes.length,
 });

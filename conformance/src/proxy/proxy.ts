@@ -4,7 +4,7 @@
  */
 import { type RecordRead, RecordStream } from "../codec/codec.js";
 import type { Json } from "../codec/json.js";
-import { type FrameEvent, hexOf, type Recorder } from "../history/history.js";
+import type { FrameEvent, Recorder } from "../history/history.js";
 import type { Clock } from "../run/clock.js";
 import { freePort } from "../subject/ports.js";
 import {
@@ -99,15 +99,18 @@ class Rule implements Hold {
 }
 
 /** What is to be written on the other side: a record, or bytes that are none. */
-interface Item {
-  readonly bytes: Uint8Array;
-  readonly text: string | null;
-  readonly reading: FrameEvent["reading"];
-  readonly rule: Rule | null;
+class Item {
   /** Held, or delayed. */
-  isWaiting: boolean;
+  isWaiting = false;
   /** It was noted as held. */
-  isNoted: boolean;
+  isNoted = false;
+
+  constructor(
+    readonly bytes: Uint8Array,
+    readonly text: string | null,
+    readonly reading: FrameEvent["reading"],
+    readonly rule: Rule | null,
+  ) {}
 }
 
 const readingOf = ({ reading }: RecordRead): FrameEvent["reading"] =>
@@ -133,16 +136,16 @@ class Lane {
   }
 
   bytes(bytes: Uint8Array): void {
-    if (this.#isBroken) return this.#arrive({ bytes, text: null, reading: { fault: "RAW", clause: "" } });
+    if (this.#isBroken) return this.#arrive(bytes, null, { fault: "RAW", clause: "" });
     for (const event of this.#stream.take(bytes)) {
       if ("fault" in event.reading) this.#isBroken = true;
-      this.#arrive({ bytes: event.bytes, text: null, reading: readingOf(event) });
+      this.#arrive(event.bytes, null, readingOf(event));
     }
     this.path.proxy.options.changed();
   }
 
   text(text: string): void {
-    this.#arrive({ bytes: Buffer.from(text), text, reading: { fault: "TEXT", clause: "FRAME-17" } });
+    this.#arrive(Buffer.from(text), text, { fault: "TEXT", clause: "FRAME-17" });
   }
 
   /** The sender's side has ended. */
@@ -160,10 +163,10 @@ class Lane {
     }
   }
 
-  #arrive(part: Pick<Item, "bytes" | "text" | "reading">): void {
+  #arrive(bytes: Uint8Array, text: string | null, reading: FrameEvent["reading"]): void {
     const { path, towards } = this;
-    const rule = "frame" in part.reading ? path.proxy.ruleFor(towards, part.reading.frame) : null;
-    const item: Item = { ...part, rule, isWaiting: false, isNoted: false };
+    const rule = "frame" in reading ? path.proxy.ruleFor(towards, reading.frame) : null;
+    const item = new Item(bytes, text, reading, rule);
     if (path.isDeaf || path.isOver || this.#isGone) return void this.#note(item, "dropped");
     if (rule?.act.what === "hold" || rule?.act.what === "delay") {
       item.isWaiting = true;
@@ -224,16 +227,15 @@ class Lane {
 
   #note(item: Item, mark: FrameEvent["mark"]): FrameEvent {
     const { device, recorder, changed } = this.path.proxy.options;
-    const [from, to] = this.towards === "server" ? [device, "server"] : ["server", device];
-    const event = recorder.note({
-      kind: "frame",
-      from,
-      to,
-      connection: this.path.number,
-      reading: item.reading,
-      ...hexOf(item.bytes),
-      ...(mark === undefined ? {} : { mark }),
-    }) as FrameEvent;
+    const isUp = this.towards === "server";
+    const event = recorder.frame(
+      isUp ? device : "server",
+      isUp ? "server" : device,
+      this.path.number,
+      item.reading,
+      item.bytes,
+      mark,
+    );
     if (!item.isNoted) this.path.proxy.arrived.push(event);
     item.isNoted = true;
     changed();
@@ -401,6 +403,7 @@ export class Proxy {
   }
 
   ruleFor(towards: Towards, frame: Json): Rule | null {
+    if (this.#rules.length === 0) return null;
     const rule = this.#rules.find((each) => !each.isOver && each.towards === towards && each.matches(frame));
     if (rule && !rule.isEvery) this.#rules = this.#rules.filter((each) => each !== rule);
     return rule ?? null;

@@ -51,7 +51,7 @@ export class Application {
     this.#home = client.home?.() ?? mkdtempSync(join(tmpdir(), "imwire-client-"));
     this.#quiet = [
       client.onEvent((event) => {
-        set.recorder.note({ kind: "app", device: name, direction: "fromApp", message: event });
+        set.recorder.app(name, "fromApp", event);
         this.#events.push({ event, taken: false });
         stage.changed();
       }),
@@ -67,6 +67,18 @@ export class Application {
     return this.#events.map(({ event }) => event);
   }
 
+  /** What it has told last. */
+  get last(): Json | undefined {
+    return this.#events.at(-1)?.event;
+  }
+
+  /** Whether it was told of this send that it has failed. */
+  hasFailed(id: string): boolean {
+    return this.#events.some(
+      ({ event }) => event["event"] === "state" && event["state"] === "failed" && event["clientMsgId"] === id,
+    );
+  }
+
   /** Listens no more. */
   quiet(): void {
     for (const quiet of this.#quiet) quiet();
@@ -78,15 +90,10 @@ export class Application {
   }
 
   async #call(command: string, more: Json = {}): Promise<Json> {
-    this.#set.recorder.note({
-      kind: "app",
-      device: this.name,
-      direction: "toApp",
-      message: { do: command, ...more },
-    });
+    this.#set.recorder.app(this.name, "toApp", { do: command, ...more });
     try {
       const answer = await this.client.call(command, more);
-      this.#set.recorder.note({ kind: "app", device: this.name, direction: "fromApp", message: answer });
+      this.#set.recorder.app(this.name, "fromApp", answer);
       return answer;
     } catch (error) {
       if (isUnsupported(error)) throw error;

@@ -26,28 +26,34 @@ export function invariantChecks(
   const { one } = unit;
   if (played.word === "suite-error") return [];
   const context = contextOf(finished);
-  return [...invariants.values()].flatMap((invariant): CheckResult[] => {
+  const checks: CheckResult[] = [];
+  for (const invariant of invariants.values()) {
     const isDeclared = one.invariants.includes(invariant.id);
     const isAsked = one.subject === "pair" || invariant.actor === one.subject;
-    if (!isAsked && !isDeclared) return [];
-    const id = `${one.id}/${invariant.id}`;
+    if (!isAsked && !isDeclared) continue;
     const { says: expected, proves } = invariant;
     if (played.word === "not-applicable") {
-      return isDeclared ? [{ id, proves, level: levelOf(proves), word: "not-applicable", expected }] : [];
+      if (!isDeclared) continue;
+      const id = `${one.id}/${invariant.id}`;
+      checks.push({ id, proves, level: levelOf(proves), word: "not-applicable", expected });
+      continue;
     }
     const { judged, violations } = invariant.judge(history, context);
     const [first] = violations;
+    if (!first && !isDeclared) continue;
+    const id = `${one.id}/${invariant.id}`;
     if (first) {
       const level = levelOf([first.clause]);
       const word = level === "must" ? "fail" : level === "should" ? "warn" : "info";
       const { observed, decisive } = first;
-      return [{ id, proves: [first.clause], level, word, expected, observed, decisive }];
+      checks.push({ id, proves: [first.clause], level, word, expected, observed, decisive });
+      continue;
     }
-    if (!isDeclared) return [];
     // Where a case breaks off, most of what would have been judged never came.
     const isExercised = judged > 0 && played.word !== "fail";
-    return [{ id, proves, level: levelOf(proves), word: isExercised ? "pass" : "not-exercised", expected }];
-  });
+    checks.push({ id, proves, level: levelOf(proves), word: isExercised ? "pass" : "not-exercised", expected });
+  }
+  return checks;
 }
 
 /** The result of a unit. @param again The command that plays it again. */

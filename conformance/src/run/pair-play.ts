@@ -27,9 +27,9 @@ export const PAIR_TIMERS = {
   auditMs: 2000,
 };
 
-/** How often an application is asked again for what it shows, milliseconds. */
+/** How soon an application is asked again for what it shows when one has told something, milliseconds. */
 const LOOK_EVERY_MS = 20;
-/** The same, while nothing happens. */
+/** The same, while none tells anything. */
 const LOOK_QUIET_MS = 200;
 
 /** A client of the case: its application and its network. */
@@ -64,6 +64,9 @@ export class PairPlay extends Play {
   readonly #faults = new Map<string, { readonly aim: Aim; readonly fault: Fault | Hold }>();
   /** Ids of sends whose place in the order is not settled by when they were sent first. */
   readonly #moved = new Set<string>();
+
+  /** Counts what applications have told. */
+  #told = 0;
 
   private constructor(set: PairSetting) {
     super(set);
@@ -105,6 +108,7 @@ export class PairPlay extends Play {
         until: (look, missing, ms) => play.until(look, missing, ms),
         elapse: (ms) => play.elapse(ms),
         changed: () => {
+          play.#told++;
           play.#learn(app);
           play.changed();
         },
@@ -177,12 +181,14 @@ export class PairPlay extends Play {
 
   /** A question that no adapter knows: what it told before is here when it has answered. */
   async #fence(client: RunningClient): Promise<void> {
+    // In this process what is told is here at once.
+    if (client.listen) return;
     await client.call(`fence-${this.set.random.word(4)}`).catch(() => {});
   }
 
   /** The seq of a message is what its sender was told first. */
   #learn(app: Application): void {
-    const event = app.events.at(-1);
+    const event = app.last;
     if (event?.["event"] !== "state" || event["state"] !== "sent" || event["seq"] === undefined) return;
     const name = this.scope.nameOfId(String(event["clientMsgId"]));
     const message = name === null ? undefined : this.scope.messages.get(name);
@@ -384,20 +390,41 @@ export class PairPlay extends Play {
     for (;;) {
       const died = this.died();
       if (died !== null) throw new NotMet(died);
+      const told = this.#told;
       const shown = await Promise.all(devices.map((device) => device.app.shown(viewOf(device))));
-      try {
-        devices.forEach((device, i) => this.#compare(device, shown[i]!, group, pair));
-        return devices.forEach((device, i) => sameAs(devices[0]!.name, shown[0]!, device.name, shown[i]!));
-      } catch (error) {
-        if (!(error instanceof NotMet) || this.set.clock.now() > until) throw error;
-        // While nothing happens, nothing else is shown, or hardly ever: asked less often then.
-        const { events } = this.set.recorder;
-        const seen = events.length;
-        const quiet = this.set.clock.now() + LOOK_QUIET_MS;
-        do await this.elapse(LOOK_EVERY_MS);
-        while (events.length === seen && this.set.clock.now() < quiet);
-      }
+      const missing = this.#differs(devices, shown, group, pair);
+      if (missing === null) return;
+      if (this.set.clock.now() > until) throw new NotMet(missing);
+      await this.#toldSince(told);
     }
+  }
+
+  /** Waits until an application has told something, and a little for what comes with it; while none does, not for long. */
+  async #toldSince(before: number): Promise<void> {
+    if (this.#told === before) {
+      await this.until(
+        () => this.#told > before || undefined,
+        () => new NotMet("nothing was told"),
+        LOOK_QUIET_MS,
+      ).catch((error: unknown) => {
+        if (this.died() !== null || !(error instanceof NotMet)) throw error;
+      });
+    }
+    if (this.#told > before) await this.elapse(LOOK_EVERY_MS);
+  }
+
+  /** What keeps applications from showing the same; null when they do. */
+  #differs(devices: readonly Device[], shown: readonly Json[][], group: string | null, pair: readonly string[]) {
+    const sent = this.#sentTo(group, pair);
+    for (const [i, device] of devices.entries()) {
+      const wrong = this.#lacks(device, shown[i]!, sent);
+      if (wrong !== null) return wrong;
+    }
+    for (const [i, device] of devices.entries()) {
+      const wrong = difference(devices[0]!.name, shown[0]!, device.name, shown[i]!);
+      if (wrong !== null) return wrong;
+    }
+    return null;
   }
 
   /** What was sent to a conversation, by the application that sent it. */
@@ -416,38 +443,34 @@ export class PairPlay extends Play {
     );
   }
 
-  #compare(device: Device, shown: readonly Json[], group: string | null, pair: readonly string[]): void {
+  /** What is wrong with what a device shows; null when nothing is. */
+  #lacks(device: Device, shown: readonly Json[], sent: ReadonlyMap<Application, readonly string[]>): string | null {
     const named = (id: string) => this.scope.nameOfId(id) ?? "a message that nobody sent";
     const places = new Map<string, number>();
-    shown.forEach((each, i) => {
+    for (const [i, each] of shown.entries()) {
       const id = String(each["clientMsgId"]);
       const name = this.scope.nameOfId(id);
-      if (name === null) throw new NotMet(`${device.name} shows a message that nobody sent`);
-      if (each["seq"] === undefined) throw new NotMet(`${device.name} shows ${name} as ${String(each["state"])}`);
-      if (places.has(id)) throw new NotMet(`${device.name} shows ${name} twice`);
+      if (name === null) return `${device.name} shows a message that nobody sent`;
+      if (each["seq"] === undefined) return `${device.name} shows ${name} as ${String(each["state"])}`;
+      if (places.has(id)) return `${device.name} shows ${name} twice`;
       places.set(id, i);
       const wrong = eventMismatches(name, each, this.scope);
-      if (wrong.length > 0) throw new NotMet(`${device.name} shows ${wrong.slice(0, 3).join("; ")}`);
-    });
-    for (const [app, ids] of this.#sentTo(group, pair)) {
-      const failed = new Set(
-        app.events
-          .filter((event) => event["event"] === "state" && event["state"] === "failed")
-          .map((event) => String(event["clientMsgId"])),
-      );
+      if (wrong.length > 0) return `${device.name} shows ${wrong.slice(0, 3).join("; ")}`;
+    }
+    for (const [app, ids] of sent) {
       let before = -1;
       for (const id of ids) {
         const place = places.get(id);
         if (place === undefined) {
-          if (failed.has(id) || this.#moved.has(id)) continue;
-          throw new NotMet(`${device.name} does not show ${named(id)} (it shows ${shown.length})`);
+          if (this.#moved.has(id) || app.hasFailed(id)) continue;
+          return `${device.name} does not show ${named(id)} (it shows ${shown.length})`;
         }
         if (this.#moved.has(id)) continue;
-        if (place < before)
-          throw new NotMet(`${device.name} shows ${named(id)} in front of an earlier one of its sender`);
+        if (place < before) return `${device.name} shows ${named(id)} in front of an earlier one of its sender`;
         before = place;
       }
     }
+    return null;
   }
 }
 
@@ -462,11 +485,11 @@ function doorsOf(client: RunningClient, server: RunningServer): Doors | null {
   };
 }
 
-function sameAs(firstName: string, first: readonly Json[], name: string, shown: readonly Json[]): void {
-  const text = ({ seq, sender, clientMsgId, condition }: Json) => JSON.stringify([seq, sender, clientMsgId, condition]);
-  const at = first.findIndex((each, i) => shown[i] === undefined || text(each) !== text(shown[i]!));
-  if (at < 0 && first.length === shown.length) return;
-  throw new NotMet(`${firstName} and ${name} show different messages (${first.length} and ${shown.length})`);
+function difference(firstName: string, first: readonly Json[], name: string, shown: readonly Json[]): string | null {
+  const isSame = (one: Json, other: Json | undefined) =>
+    other !== undefined && ["seq", "sender", "clientMsgId", "condition"].every((field) => one[field] === other[field]);
+  if (first.length === shown.length && first.every((each, i) => isSame(each, shown[i]))) return null;
+  return `${firstName} and ${name} show different messages (${first.length} and ${shown.length})`;
 }
 
 const kindOf = ({ reading }: FrameEvent): string | undefined =>

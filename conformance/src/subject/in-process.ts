@@ -54,15 +54,21 @@ const ANSWER_MS = 10_000;
 async function within<T>(clock: Clock, what: string, act: () => Promise<T> | T): Promise<T> {
   const answer = act();
   if (typeof (answer as Partial<Promise<T>> | undefined)?.then !== "function") return answer;
-  let cancel = () => {};
-  const late = new Promise<never>((_, reject) => {
-    cancel = clock.after(ANSWER_MS, () => reject(new Error(`there was no answer to ${what} within ${ANSWER_MS} ms`)));
+  return new Promise<T>((resolve, reject) => {
+    const cancel = clock.after(ANSWER_MS, () =>
+      reject(new Error(`there was no answer to ${what} within ${ANSWER_MS} ms`)),
+    );
+    (answer as Promise<T>).then(
+      (value) => {
+        cancel();
+        resolve(value);
+      },
+      (error: unknown) => {
+        cancel();
+        reject(error as Error);
+      },
+    );
   });
-  try {
-    return await Promise.race([answer, late]);
-  } finally {
-    cancel();
-  }
 }
 
 const sentenceOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

@@ -1,5 +1,5 @@
 /** What a history says of applications: their sends by id, and what their users did to them. */
-import { isObject, textOf } from "./read.js";
+import { isObject, keyOf, textOf } from "./read.js";
 import type { View } from "./view.js";
 
 export interface AppSends {
@@ -17,7 +17,7 @@ export function appSendsOf(view: View): AppSends {
   const ids = new Map<string, string>();
   const commands = new Map<string, string>();
   const touchedRefs: [device: string, ref: string][] = [];
-  const key = (device: string, name: unknown) => JSON.stringify([device, String(name)]);
+  const key = (device: string, name: unknown) => keyOf(device, String(name));
   for (const step of view.steps) {
     if (step.kind !== "app") continue;
     const { device, direction } = step.event;
@@ -54,17 +54,18 @@ export function appSendsOf(view: View): AppSends {
  * device, so that nothing that is said of one holds for the other.
  */
 export class Installations {
-  readonly #of = new Map<string, { name: string; count: number }>();
+  readonly #of = new Map<string, { name: string; count: number; key: string }>();
 
   take(device: string, message: unknown): void {
     if (!isObject(message) || message["do"] !== "start") return;
     const name = JSON.stringify([message["data"] ?? "", message["device"] ?? ""]);
     const now = this.#of.get(device);
-    if (!now) this.#of.set(device, { name, count: 0 });
-    else if (now.name !== name) this.#of.set(device, { name, count: now.count + 1 });
+    if (now?.name === name) return;
+    const count = now ? now.count + 1 : 0;
+    this.#of.set(device, { name, count, key: keyOf(device, count) });
   }
 
   key(device: string): string {
-    return JSON.stringify([device, this.#of.get(device)?.count ?? 0]);
+    return this.#of.get(device)?.key ?? keyOf(device, 0);
   }
 }

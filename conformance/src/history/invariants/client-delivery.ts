@@ -70,7 +70,9 @@ const aftersFromServer = invariant(
     const given = new Map<string, Set<string>>();
     const heard = new Set<string>();
     const installations = new Installations();
+    // A pull after 0 needs nobody's word.
     const learn = (link: Link, named: Json[string] | undefined, ...seqs: bigint[]) => {
+      if (seqs.every((seq) => seq === 0n)) return;
       const key = keyOf(installations.key(link.device), wireConversation(named) ?? "");
       const known = given.get(key) ?? new Set();
       given.set(key, known);

@@ -4,10 +4,9 @@ import { appSendsOf } from "./app.js";
 import { Proofs } from "./client-session.js";
 import { type Invariant, invariant } from "./invariant.js";
 import { bigOf, keyOf, listOf, numberOf, objectOf, shortId, textOf } from "./read.js";
-import { enumOf, type Item, type Link, nameOf, type View } from "./view.js";
+import { enumOf, type Item, type Link, namedOf, nameOf, type View } from "./view.js";
 
 const idOf = (item: Item): string => textOf(item.body["clientMsgId"]);
-const namedOf = (item: Item): string => JSON.stringify(item.body["conversation"] ?? null);
 
 /** The send of a device: ids are made once, so that a conversation need not be made canonical. */
 const sendOf = (item: Item): string => keyOf(item.link.device, namedOf(item), idOf(item));

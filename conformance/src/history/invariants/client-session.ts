@@ -4,7 +4,7 @@ import { Installations } from "./app.js";
 import { type Invariant, invariant } from "./invariant.js";
 import { bigOf, bytesOf, keyOf, listOf, numberOf, objectOf, textOf, utf8Bytes } from "./read.js";
 import { TIMERS } from "./server-session.js";
-import { ANSWERS, exchanges, type Item, type Link } from "./view.js";
+import { ANSWERS, exchanges, type Item, type Link, namedOf } from "./view.js";
 
 /** What a client that has broken off may still say. */
 const isFarewell = (item: Item): boolean => item.kind === "error";
@@ -461,7 +461,7 @@ const oneRepair = invariant(
           continue;
         }
         if (item.kind !== "pullOffline" || !item.sent) continue;
-        const key = JSON.stringify(item.body["conversation"] ?? null);
+        const key = namedOf(item);
         const older = open.get(key);
         const answer = older && answers.get(numberOf(older.body["requestId"]));
         const waits = older && !(answer && answer.at < item.at) && item.event.at - older.event.at < grace;

@@ -1,6 +1,6 @@
 /** The sends of a history and what became of each. The key of a send is its user, conversation and client_msg_id. */
 import { bigOf, higher, keyOf, listOf, objectOf, textOf } from "./read.js";
-import { conversationOf, entriesOf, exchanges, type Given, type Item, type View } from "./view.js";
+import { conversationOf, entriesOf, exchanges, type Given, type Item, talkOf, type View } from "./view.js";
 
 /** A server's word that a send is in the conversation. */
 export interface Accept {
@@ -85,14 +85,14 @@ export function ledgerOf(view: View): Ledger {
   for (const item of view.items) {
     const { kind, body, link } = item;
     if (kind === "sendReq" && !item.fromServer) {
-      const conversation = conversationOf(body["conversation"], link.user);
+      const conversation = talkOf(item);
       if (conversation === null) continue;
       const send = sendOf(link.user, conversation, textOf(body["clientMsgId"]));
       if (item.arrived) send.transmissions.push(item);
       else if (item.event.mark !== "held") send.lost++;
     } else if (item.fromServer && item.sent) {
       if (kind === "sendAck") {
-        const conversation = conversationOf(body["conversation"], link.user);
+        const conversation = talkOf(item);
         if (conversation === null) continue;
         const send = sendOf(link.user, conversation, textOf(body["clientMsgId"]));
         if ("accepted" in body) accept(send, item, body["accepted"], "sendAck");

@@ -13,9 +13,20 @@ export const numberOf = (value: Unknown): number =>
 export const listOf = (value: Unknown): readonly JsonValue[] => (Array.isArray(value) ? value : []);
 export const objectsOf = (value: Unknown): readonly Json[] => listOf(value).filter(isObject);
 
+function isDecimal(text: string): boolean {
+  const { length } = text;
+  if (length === 0 || length > 20) return false;
+  for (let i = 0; i < length; i++) {
+    const code = text.charCodeAt(i);
+    if (code < 48 || code > 57) return false;
+  }
+  return true;
+}
+
 /** A 64-bit number: decimal in JSON. */
 export function bigOf(value: Unknown): bigint {
-  if (typeof value === "string" && /^\d{1,20}$/.test(value)) return BigInt(value);
+  if (value === undefined) return 0n;
+  if (typeof value === "string") return isDecimal(value) ? BigInt(value) : 0n;
   return typeof value === "number" && Number.isSafeInteger(value) && value >= 0 ? BigInt(value) : 0n;
 }
 

@@ -3,7 +3,7 @@ import type { Json } from "../../codec/json.js";
 import { type Findings, type Invariant, invariant } from "./invariant.js";
 import { ledgerOf, logKey, outcomeOf, sendKey } from "./ledger.js";
 import { bigOf, higher, isObject, keyOf, listOf, numberOf, objectOf, shortId, textOf } from "./read.js";
-import { conversationOf, entriesOf, type Item, type Link, nameOf, type View } from "./view.js";
+import { conversationOf, entriesOf, type Item, type Link, nameOf, talkOf, type View } from "./view.js";
 
 interface Slot {
   item: Item;
@@ -152,7 +152,7 @@ const entryOnce = invariant(
     for (const link of links) {
       const seen = new Map<string, Item>();
       for (const item of pushesOf(link)) {
-        const conversation = conversationOf(item.body["conversation"], link.user);
+        const conversation = talkOf(item);
         if (conversation === null) continue;
         const seq = bigOf(objectOf(item.body["entry"])["seq"]);
         const key = keyOf(conversation, seq);
@@ -185,7 +185,7 @@ const risingInSession = invariant(
       const seen = new Set<string>();
       for (const item of link.items) {
         if (!item.fromServer || !item.sent) continue;
-        const conversation = conversationOf(item.body["conversation"], link.user);
+        const conversation = talkOf(item);
         if (conversation === null) continue;
         const accepted = objectOf(item.body["accepted"]);
         const ack = item.kind === "sendAck" && "accepted" in item.body && accepted["duplicate"] !== true;
@@ -222,7 +222,7 @@ const ownSlotNotPushed = invariant(
       const own = new Map<string, Item>();
       for (const item of link.items) {
         if (!item.fromServer || !item.sent) continue;
-        const conversation = conversationOf(item.body["conversation"], link.user);
+        const conversation = talkOf(item);
         if (conversation === null) continue;
         const accepted = objectOf(item.body["accepted"]);
         if (item.kind === "push") {
@@ -291,7 +291,7 @@ function walkReach(view: View, visit: (item: Item, reach: Reach) => void, own = 
     const { link, body, kind } = item;
     visit(item, reach);
     if (!item.fromServer) {
-      const conversation = conversationOf(body["conversation"], link.user);
+      const conversation = talkOf(item);
       if (conversation === null || !item.arrived) continue;
       const key = deviceKey(link, conversation);
       if (kind === "pullOffline") reach.raise(key, bigOf(body["after"]));
@@ -310,7 +310,7 @@ function walkReach(view: View, visit: (item: Item, reach: Reach) => void, own = 
       }
       continue;
     }
-    const conversation = conversationOf(body["conversation"], link.user);
+    const conversation = talkOf(item);
     if (conversation === null) continue;
     const key = deviceKey(link, conversation);
     if (kind === "push") reach.raise(key, bigOf(objectOf(body["entry"])["seq"]));
@@ -340,7 +340,7 @@ const pushJoins = invariant(
     walkReach(view, (item, reach) => {
       const { link } = item;
       if (item.kind !== "push" || !item.fromServer || !item.sent || link.clientUnread || link.serverUnread) return;
-      const conversation = conversationOf(item.body["conversation"], link.user);
+      const conversation = talkOf(item);
       const seq = bigOf(objectOf(item.body["entry"])["seq"]);
       if (conversation === null || seq <= 1n) return;
       const key = deviceKey(link, conversation);
@@ -391,7 +391,7 @@ const ackBehindOthers = invariant(
           }
           return;
         }
-        const conversation = conversationOf(body["conversation"], link.user);
+        const conversation = talkOf(item);
         if (conversation === null) return;
         const key = deviceKey(link, conversation);
         if (kind === "headNotify" || kind === "offlinePage") notice(key, bigOf(body["head"]));
@@ -553,10 +553,10 @@ const cursorNotEarly = invariant(
       const { link, body, kind } = item;
       if (link.clientUnread) unread.add(keyOf(link.user, link.deviceId));
       if (kind === "pullOffline" && item.arrived) {
-        const conversation = conversationOf(body["conversation"], link.user);
+        const conversation = talkOf(item);
         if (conversation !== null) raise(deviceKey(link, conversation), bigOf(body["after"]));
       } else if (kind === "push" && item.sent) {
-        const conversation = conversationOf(body["conversation"], link.user);
+        const conversation = talkOf(item);
         if (conversation === null) continue;
         const seq = bigOf(objectOf(body["entry"])["seq"]);
         pushes.set(keyOf(link.id, numberOf(body["pushSeq"])), { conversation, seq });
@@ -570,7 +570,7 @@ const cursorNotEarly = invariant(
         }
         acknowledged.set(link.id, at);
       } else if (kind === "sendReq" && item.arrived) {
-        const conversation = conversationOf(body["conversation"], link.user);
+        const conversation = talkOf(item);
         if (conversation === null) continue;
         const seq = outcomeOf(ledger, sendKey(link.user, conversation, textOf(body["clientMsgId"])));
         raise(deviceKey(link, conversation), seq ?? 1n << 64n);

@@ -3,7 +3,17 @@ import { fromJson, type Json } from "../../codec/json.js";
 import { frameType } from "../../codec/protocol.js";
 import { type Findings, type Invariant, invariant } from "./invariant.js";
 import { bigOf, higher, keyOf, listOf, numberOf, objectOf, objectsOf, textOf } from "./read.js";
-import { conversationOf, entriesOf, exchanges, type Item, type Link, nameOf, type View } from "./view.js";
+import {
+  conversationOf,
+  entriesOf,
+  exchanges,
+  type Item,
+  type Link,
+  namedOf,
+  nameOf,
+  talkOf,
+  type View,
+} from "./view.js";
 
 /** The encoded size of an entry, without fields that this version does not know; 0 for what is no entry. */
 function entryBytes(entry: Json): number {
@@ -29,7 +39,7 @@ function judgePage(find: Findings, request: Item, page: Item, clauses: { seqs: s
   const what = `connection ${link.id}: ${page.kind} ${numberOf(page.body["requestId"])} of ${nameOf(page.body["conversation"])}`;
   const hole = seqs.findIndex((seq, i) => i > 0 && seq !== seqs[i - 1]! + 1n);
   if (hole > 0) find.broken(clauses.seqs, `${what}: seq ${seqs[hole]} behind ${seqs[hole - 1]}`, request, page);
-  const named = (item: Item) => JSON.stringify(item.body["conversation"] ?? null);
+  const named = namedOf;
   if (named(request) !== named(page)) {
     find.broken(clauses.seqs, `${what} was asked for as ${nameOf(request.body["conversation"])}`, request, page);
   }
@@ -99,9 +109,9 @@ const historyPages = invariant(
     const shown = new Map<string, bigint>();
     const shownBefore = new Map<Item, bigint>();
     for (const item of items) {
-      const { link, body } = item;
+      const { link } = item;
       if (item.kind === "pullHistory") {
-        const key = conversationOf(body["conversation"], link.user);
+        const key = talkOf(item);
         if (key !== null) shownBefore.set(item, shown.get(keyOf(link.epoch, link.user, key)) ?? 0n);
       } else if (item.fromServer && item.sent) {
         for (const { conversation, entry } of entriesOf(item)) {

@@ -3,7 +3,7 @@ import { crc32 } from "node:zlib";
 import { type Invariant, invariant } from "./invariant.js";
 import { type Accept, ledgerOf, type Send, sendKey } from "./ledger.js";
 import { bigOf, bytesOf, keyOf, listOf, numberOf, objectOf, shortId, textOf } from "./read.js";
-import { conversationOf, enumOf, exchanges, type Item, type Link, nameOf } from "./view.js";
+import { enumOf, exchanges, type Item, type Link, namedOf, nameOf, talkOf } from "./view.js";
 
 /** Milliseconds for which the server said that it remembers a send; for ever when it did not say. */
 const windowOf = (link: Link): number => Number(bigOf(link.welcome?.body["dedupWindowMs"])) || Infinity;
@@ -72,7 +72,7 @@ const acksAnswerSends = invariant(
       const conversations = new Map<string, Item>();
       for (const item of link.items) {
         const id = textOf(item.body["clientMsgId"]);
-        const key = keyOf(id, JSON.stringify(item.body["conversation"] ?? null));
+        const key = keyOf(id, namedOf(item));
         if (item.kind === "sendReq" && item.arrived) {
           open.set(key, { left: (open.get(key)?.left ?? 0) + 1, last: item });
           conversations.set(id, item);
@@ -259,7 +259,7 @@ const sessionOrder = invariant(
     const last = new Map<string, { seq: bigint; item: Item; id: string }>();
     for (const item of view.items) {
       if (item.kind !== "sendReq" || !item.arrived || item.link.clientUnread) continue;
-      const conversation = conversationOf(item.body["conversation"], item.link.user);
+      const conversation = talkOf(item);
       if (conversation === null) continue;
       const id = textOf(item.body["clientMsgId"]);
       const send = sends.get(sendKey(item.link.user, conversation, id));
@@ -300,7 +300,7 @@ const queryResults = invariant(
           find.broken("QUERY-1", text, request, item);
           continue;
         }
-        const conversation = conversationOf(request.body["conversation"], link.user);
+        const conversation = talkOf(request);
         for (const result of results) {
           const committed = enumOf(result["state"], "") === "SEND_STATE_COMMITTED";
           const id = textOf(result["clientMsgId"]);

@@ -25,6 +25,8 @@ export interface Item {
   readonly arrived: boolean;
   /** Counts the records of its direction on the connection, from 1. */
   readonly place: number;
+  /** What many judges ask of it, once it was asked for. */
+  readonly known: { given: Given[] | undefined; talk: string | null | undefined; named: string | undefined };
 }
 
 /** A connection. */
@@ -149,6 +151,7 @@ function build(history: readonly HistoryEvent[]): View {
         sent: !again,
         arrived: event.mark === undefined || event.mark === "released",
         place,
+        known: { given: undefined, talk: undefined, named: undefined },
       };
       if (kind === "" && !("skip" in reading) && !("unsupported" in reading)) {
         if (fromServer) link.serverUnread = true;
@@ -194,8 +197,18 @@ export function conversationOf(value: Json[string] | undefined, user: string): s
   const { userId, groupId } = objectOf(value);
   if (typeof groupId === "string") return keyOf("group", groupId);
   if (typeof userId !== "string" || user === "") return null;
-  return keyOf("pair", ...[user, userId].sort());
+  return user < userId ? keyOf("pair", user, userId) : keyOf("pair", userId, user);
 }
+
+/** The conversation that a frame names. */
+export function talkOf(item: Item): string | null {
+  const { known } = item;
+  if (known.talk === undefined) known.talk = conversationOf(item.body["conversation"], item.link.user);
+  return known.talk;
+}
+
+/** The same as the frame names it, which says nothing to the other side. */
+export const namedOf = (item: Item): string => (item.known.named ??= JSON.stringify(item.body["conversation"] ?? null));
 
 /** A conversation for a sentence. */
 export function nameOf(value: Json[string] | undefined): string {
@@ -219,7 +232,9 @@ export interface Given {
 }
 
 /** Every entry in the frame. */
-export function entriesOf(item: Item): Given[] {
+export const entriesOf = (item: Item): readonly Given[] => (item.known.given ??= entriesIn(item));
+
+function entriesIn(item: Item): Given[] {
   const { body, link } = item;
   const given = (how: Given["how"], named: Json[string] | undefined, entry: unknown, bodiless = false): Given[] => {
     const conversation = conversationOf(named, link.user);
