@@ -1,6 +1,7 @@
 /** Cases of pairs with our own client and server, and with a client that tells its application what is not true. */
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
+import { INVARIANTS } from "../../dist/history/invariants/index.js";
 import { parse } from "yaml";
 import { readFileSync } from "node:fs";
 import { loadCases } from "../../dist/case/load.js";
@@ -25,7 +26,8 @@ const capabilities = new Set(
   ),
 );
 const mutants = new Set((parse(readFileSync(path("mutants.yaml"), "utf8")) as { id: string }[]).map(({ id }) => id));
-const cases = loadCases(path("cases"), { clauses, mutants, invariants: new Map(), capabilities });
+const invariants = new Map(INVARIANTS.map((each) => [each.id, each]));
+const cases = loadCases(path("cases"), { clauses, mutants, invariants, capabilities });
 
 const places = ["--port", "{port}", "--tcp-port", "{tcpPort}", "--data", "{data}"];
 const told = ["--accounts", "{accounts}", "--settings", "{settings}"];
