@@ -1,13 +1,12 @@
 /**
- * The suite's own reading and writing of frames, by the schema that protobufjs reflects. Chapter 2 of the specification.
+ * The suite's own reading and writing of frames, on protobufjs reflection. Chapter 2 of the specification.
  *
- * Reading is not left to protobufjs: it reads two cases of a oneof, merges a message that comes twice, and skips unknown
- * groups. What would have to be walked in front of it is read in the same walk, once for each frame.
+ * protobufjs alone reads two cases of a oneof, merges a message that comes twice, and skips unknown groups; the
+ * structural walk in front of it refuses them, and finds the byte at which a frame goes wrong.
  */
-import { isUtf8 } from "node:buffer";
 import protobuf from "protobufjs";
-import { fromJson, type Json, type JsonValue } from "./json.js";
-import { frameType, hasPresence } from "./protocol.js";
+import { fromJson, type Json, toJson } from "./json.js";
+import { frameType } from "./protocol.js";
 
 /** Bytes that are refused: the code that the receiver answers with, and the clause that they break. */
 export interface Fault {
@@ -113,8 +112,7 @@ export function lapsesOf(bytes: Uint8Array): string[] {
 
 function* lapses(type: protobuf.Type, bytes: Uint8Array, from: number, to: number): Generator<string, void, void> {
   const seen = new Set<number>();
-  for (const walk = new Walk(bytes, from, to); walk.next();) {
-    const { number, start, end } = walk;
+  for (const { number, start, end } of walk(bytes, from, to)) {
     const field = type.fieldsById[number];
     // A Hello is read by peers of every version, and may say more to those of later ones.
     if (!field && type.name !== "Hello") yield `${type.name} has the unknown field ${number}`;
@@ -176,179 +174,92 @@ export class RecordStream {
 }
 
 function readFrame(bytes: Uint8Array): StreamEvent {
-  const walk = new Walk(bytes, 0, bytes.length);
-  const isOne = walk.next() && walk.wireType === 2;
-  const { number } = walk;
-  if (walk.next() || !isOne) {
-    // What is not even a list of fields is refused as that.
-    while (walk.next());
-    throw malformed("FRAME-9");
-  }
-  const shape = shapeOf(frameType());
-  if (!shape.fields.has(number)) return number >= 1000 && number <= 1999 ? { skip: number } : { unsupported: number };
-  return { frame: read(shape, Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length), 0, bytes.length) };
+  const fields = [...walk(bytes, 0, bytes.length)];
+  if (fields.length !== 1 || fields[0]!.wireType !== 2) throw malformed("FRAME-9");
+  const { number } = fields[0]!;
+  const type = frameType();
+  if (!type.fieldsById[number]) return number >= 1000 && number <= 1999 ? { skip: number } : { unsupported: number };
+  check(type, bytes, 0, bytes.length);
+  return { frame: toJson(type, type.decode(bytes)) };
 }
 
-/** Goes over the fields of a message as they stand, without knowing what they mean. */
-class Walk {
-  number = 0;
-  wireType = 0;
+interface RawField {
+  number: number;
+  wireType: number;
   /** Where the value begins, behind its length, and where it ends. */
-  start = 0;
-  end = 0;
-  /** The value of a varint modulo 2^32, and what is above. */
-  low = 0;
-  high = 0;
-  #at: number;
+  start: number;
+  end: number;
+}
 
-  constructor(
-    readonly bytes: Uint8Array,
-    start: number,
-    readonly to: number,
-  ) {
-    this.#at = start;
-  }
-
-  /** Goes on to the next field; false behind the last. */
-  next(): boolean {
-    if (this.#at >= this.to) return false;
-    const before = this.#at;
-    this.#varint();
-    if (this.#at - before > 5 || this.high > 0) throw malformed("FRAME-10");
-    const wireType = this.low & 7;
-    this.wireType = wireType;
-    this.number = this.low >>> 3;
-    if (this.number === 0) throw malformed("FRAME-10");
-    if (wireType === 3 || wireType === 4) throw malformed("FRAME-19");
-    if (wireType > 5) throw malformed("FRAME-10");
-    this.start = this.#at;
-    if (wireType === 0) this.#varint();
-    else if (wireType === 2) {
-      this.#varint();
-      this.start = this.#at;
-      this.#at += this.high * 2 ** 32 + this.low;
-    } else this.#at += wireType === 1 ? 8 : 4;
-    if (this.#at > this.to) throw malformed("FRAME-10");
-    this.end = this.#at;
-    return true;
-  }
-
-  #varint(): void {
-    let low = 0;
-    let high = 0;
-    for (let size = 0; size < 10; size++) {
-      if (this.#at >= this.to) throw malformed("FRAME-10");
-      const byte = this.bytes[this.#at++]!;
-      const bits = byte & 0x7f;
-      if (size < 4) low |= bits << (7 * size);
-      else if (size === 4) {
-        low |= bits << 28;
-        high = bits >>> 4;
-      } else high |= bits << (7 * size - 32);
+/** The fields of a message as they stand, without knowing what they mean. */
+function* walk(bytes: Uint8Array, start: number, end: number): Generator<RawField, void, void> {
+  let at = start;
+  // A number is exact up to 2^53, which tags never reach; of a longer one only counts whether it is too long.
+  const varint = (): number => {
+    let value = 0;
+    for (let size = 0, scale = 1; size < 10; size++, scale *= 128) {
+      if (at >= end) throw malformed("FRAME-10");
+      const byte = bytes[at++]!;
+      value += (byte & 0x7f) * scale;
       if (byte < 0x80) {
         // More than 64 bits.
         if (size === 9 && byte > 1) throw malformed("FRAME-10");
-        this.low = low >>> 0;
-        this.high = high >>> 0;
-        return;
+        return value;
       }
     }
     throw malformed("FRAME-10");
+  };
+  while (at < end) {
+    const before = at;
+    const tag = varint();
+    if (at - before > 5 || tag > 0xffffffff) throw malformed("FRAME-10");
+    const wireType = tag % 8;
+    const number = Math.floor(tag / 8);
+    if (number === 0) throw malformed("FRAME-10");
+    if (wireType === 3 || wireType === 4) throw malformed("FRAME-19");
+    if (wireType > 5) throw malformed("FRAME-10");
+    let from = at;
+    if (wireType === 0) varint();
+    else if (wireType === 2) {
+      const length = varint();
+      from = at;
+      at += length;
+    } else at += wireType === 1 ? 8 : 4;
+    if (at > end) throw malformed("FRAME-10");
+    yield { number, wireType, start: from, end: at };
   }
 }
 
-/** What a message is read by: its type, put in order once. */
-interface Shape {
-  readonly fields: ReadonlyMap<number, ShapeField>;
-}
-
-interface ShapeField {
-  readonly name: string;
-  readonly type: string;
-  readonly wireType: number;
-  readonly repeated: boolean;
-  /** It is there also where it is zero. */
-  readonly present: boolean;
-  /** What comes only once, of all that share it; null for what may come again. */
-  readonly once: object | null;
-  /** Of a message. */
-  readonly shape: Shape | null;
-  /** Of an enum. */
-  readonly names: Readonly<Record<number, string>> | null;
-}
-
-const shapes = new Map<protobuf.Type, Shape>();
-
-function shapeOf(type: protobuf.Type): Shape {
-  const known = shapes.get(type);
-  if (known) return known;
-  const fields = new Map<number, ShapeField>();
-  const shape = { fields };
-  shapes.set(type, shape);
-  for (const field of type.fieldsArray) {
-    const { id, name, resolvedType, repeated, partOf } = field.resolve();
-    const message = resolvedType instanceof protobuf.Type ? resolvedType : null;
-    const isLong = message !== null || field.type === "string" || field.type === "bytes";
-    fields.set(id, {
-      name,
-      type: field.type,
-      wireType: isLong ? 2 : field.type === "fixed32" ? 5 : 0,
-      repeated,
-      present: hasPresence(field),
-      once: partOf && !partOf.isProto3Optional ? partOf : message && !repeated ? field : null,
-      shape: message && shapeOf(message),
-      names: resolvedType instanceof protobuf.Enum ? resolvedType.valuesById : null,
-    });
-  }
-  return shape;
-}
-
-/** A message as JSON. Enum values that the schema does not know come as numbers. */
-function read(shape: Shape, bytes: Buffer, start: number, end: number): Json {
-  const json: Json = {};
-  let first: object | null = null;
-  let others: Set<object> | null = null;
-  for (const walk = new Walk(bytes, start, end); walk.next();) {
-    const field = shape.fields.get(walk.number);
+/** Checks what protobufjs does not: one of each singular message and oneof, and the same inside of them. */
+function check(type: protobuf.Type, bytes: Uint8Array, start: number, end: number): void {
+  const seen = new Set<unknown>();
+  for (const raw of walk(bytes, start, end)) {
+    const field = type.fieldsById[raw.number];
+    if (!field) continue;
+    field.resolve();
+    const message = field.resolvedType instanceof protobuf.Type ? field.resolvedType : null;
+    const lengthDelimited = message !== null || field.type === "string" || field.type === "bytes";
+    const wireType = lengthDelimited ? 2 : field.type === "fixed32" ? 5 : 0;
     // With another wire type than its own it is an unknown field (FRAME-12).
-    if (!field || walk.wireType !== field.wireType) continue;
-    const { once, name } = field;
-    if (once !== null) {
-      if (once === first || others?.has(once)) throw malformed("FRAME-18");
-      if (first === null) first = once;
-      else (others ??= new Set()).add(once);
+    if (raw.wireType !== wireType) continue;
+    const oneof = field.partOf && !field.partOf.isProto3Optional ? field.partOf : null;
+    const once = oneof ?? (message && !field.repeated ? field : null);
+    if (once) {
+      if (seen.has(once)) throw malformed("FRAME-18");
+      seen.add(once);
     }
-    const value = valueAt(field, walk, bytes);
-    if (field.repeated) ((json[name] ??= []) as JsonValue[]).push(value);
-    else if (field.present || !isZero(field, value)) json[name] = value;
-    // Of a value that comes twice the last one counts.
-    else if (json[name] !== undefined) delete json[name];
+    if (field.type === "string" && !isUtf8(bytes.subarray(raw.start, raw.end))) throw malformed("FRAME-11");
+    if (message) check(message, bytes, raw.start, raw.end);
   }
-  return json;
 }
 
-const isZero = ({ type }: ShapeField, value: JsonValue): boolean =>
-  value === "" || value === 0 || value === false || (value === "0" && type === "uint64");
+const utf8 = new TextDecoder("utf-8", { fatal: true });
 
-function valueAt(field: ShapeField, walk: Walk, bytes: Buffer): JsonValue {
-  const { start, end, low, high } = walk;
-  if (field.shape) return read(field.shape, bytes, start, end);
-  if (field.names) return (low === 0 && !field.present ? 0 : field.names[low | 0]) ?? low | 0;
-  switch (field.type) {
-    case "string":
-      if (!isUtf8(bytes.subarray(start, end))) throw malformed("FRAME-11");
-      return bytes.toString("utf8", start, end);
-    case "bytes":
-      return bytes.toString("base64", start, end);
-    case "bool":
-      return low !== 0 || high !== 0;
-    case "uint64":
-      return high < 0x200000 ? String(high * 2 ** 32 + low) : String((BigInt(high) << 32n) | BigInt(low));
-    case "fixed32":
-      return bytes.readUInt32LE(start);
-    case "uint32":
-      return low;
-    default:
-      throw new RangeError(`${field.name}: the protocol has no fields of type ${field.type}`);
+function isUtf8(bytes: Uint8Array): boolean {
+  try {
+    utf8.decode(bytes);
+    return true;
+  } catch {
+    return false;
   }
 }

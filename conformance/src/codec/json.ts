@@ -71,3 +71,34 @@ function isDefault(value: unknown): boolean {
   if (Long.isLong(value)) return value.isZero();
   return value === 0 || value === "" || value === false;
 }
+
+/** A message as JSON. Enum values that the schema does not know come as numbers. */
+export function toJson(type: protobuf.Type, message: protobuf.Message): Json {
+  const json: Json = {};
+  const names = Object.keys(message);
+  // A Frame has thirty fields, of which one is there.
+  const only = names.length === 1 ? type.fields[names[0]!] : undefined;
+  for (const field of only ? [only] : type.fieldsArray) {
+    field.resolve();
+    if (!Object.hasOwn(message, field.name)) continue;
+    const value = (message as unknown as Record<string, unknown>)[field.name];
+    if (field.repeated) {
+      const items = value as unknown[];
+      if (items.length > 0) json[field.name] = items.map((item) => valueToJson(field, item));
+    } else if (hasPresence(field) || !isDefault(value)) {
+      json[field.name] = valueToJson(field, value);
+    }
+  }
+  return json;
+}
+
+function valueToJson(field: protobuf.Field, value: unknown): JsonValue {
+  const { resolvedType } = field;
+  if (resolvedType instanceof protobuf.Type) return toJson(resolvedType, value as protobuf.Message);
+  if (resolvedType instanceof protobuf.Enum) return resolvedType.valuesById[value as number] ?? (value as number);
+  if (value instanceof Uint8Array) {
+    return Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString("base64");
+  }
+  if (Long.isLong(value)) return value.toString();
+  return value as JsonValue;
+}
