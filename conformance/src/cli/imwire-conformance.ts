@@ -71,7 +71,12 @@ function playing(command: Command, kind: string): Command {
   return filtering(command)
     .option("--jobs <n>", "how many cases are played at a time", wholeNumber(1), 4)
     .option("--shuffle", "plays the cases in an order drawn from the seed", false)
-    .option("--patience <ms>", "how long a missing answer is waited for", wholeNumber(10), PATIENCE_MS)
+    .option(
+      "--patience <ms>",
+      "how long a missing answer is waited for, on a machine that is not busy",
+      wholeNumber(10),
+      PATIENCE_MS,
+    )
     .option(
       "--repeat <n>",
       "plays it all so many times, in another order and with other names each time; exit 1 where a word differs",
@@ -126,7 +131,12 @@ const exploringPair = (command: Command): Command =>
     .option("--server <command>", "starts the server")
     .option("--client <command>", "starts the adapter")
     .option("--module <file>", "a pair in this process: export default (clock, seed) => ({ server, client })")
-    .option("--patience <ms>", "how long a missing answer is waited for", wholeNumber(10), EXPLORE_PATIENCE_MS)
+    .option(
+      "--patience <ms>",
+      "how long a missing answer is waited for, on a machine that is not busy",
+      wholeNumber(10),
+      EXPLORE_PATIENCE_MS,
+    )
     .option("--report <folder>", "where failures are written", join("reports", "explore"))
     .option("--json", "prints the outcome as JSON", false)
     .option("--quiet", "shows no progress", false);
