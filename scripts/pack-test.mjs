@@ -69,10 +69,10 @@ for (const signal of ["SIGINT", "SIGTERM"]) {
   });
 }
 
-/** Nothing of what `npm run` sets for the workspace may reach the project. */
-const env = Object.fromEntries(
-  Object.entries(process.env).filter(([name]) => !/^npm_(config_|package_|lifecycle_)/.test(name)),
-);
+/** What `npm run` says of the workspace may not reach the project; which registry there is, may. */
+const OF_WORKSPACE =
+  /^(npm_(package|lifecycle)_|npm_config_(local_prefix|workspaces?|include_workspace_root)$|INIT_CWD$)/;
+const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !OF_WORKSPACE.test(name)));
 
 /** Runs to the end. A command that fails, throws with all that it said. @returns What it wrote to stdout. */
 async function run(command, args, { cwd = project, exit = 0 } = {}) {
