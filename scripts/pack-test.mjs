@@ -55,7 +55,13 @@ const folder = mkdtempSync(join(tmpdir(), "imwire-pack-"));
 const project = join(folder, "project");
 const tarballs = flags.out === undefined ? join(folder, "tarballs") : resolve(flags.out);
 mkdirSync(project);
-mkdirSync(tarballs, { recursive: true });
+try {
+  mkdirSync(tarballs, { recursive: true });
+} catch ({ message }) {
+  rmSync(folder, { recursive: true });
+  console.error(`pack:test: --out ${flags.out} cannot be made a folder (${message}). Name another.`);
+  process.exit(2);
+}
 const children = new Set();
 const tidy = () => {
   for (const child of children) child.kill("SIGKILL");
@@ -214,7 +220,7 @@ const steps = new Map([
           `${name} has another LICENSE than the repository`,
         );
         const odd = files.filter((path) =>
-          /tsbuildinfo|\.test\.|(^|\/)(test|bench|node_modules)(\/|$)|\.tgz$/.test(path),
+          /tsbuildinfo|^(src|dist)[\\/].*\.test\.|^(test|bench|selftest|node_modules)([\\/]|$)|\.tgz$/.test(path),
         );
         check(odd.length === 0, `${name} has ${odd.join(", ")}`);
         const telling = files.filter(
