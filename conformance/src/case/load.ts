@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import { Ajv2020, type ValidateFunction } from "ajv/dist/2020.js";
 import { parseDocument } from "yaml";
+import { packageRoot } from "../package-files.js";
 import { allSteps, asList, type Case, type Check, type Step, type Subject } from "./case.js";
 
 export class CasesInvalid extends Error {
@@ -42,9 +43,6 @@ export interface WrittenCase {
   invariants?: string | string[];
   steps: Step[];
 }
-
-/** The folder of the package, in which cases, schema and peers stand. */
-export const packageRoot = new URL("../../", import.meta.url);
 
 let validator: ValidateFunction<{ subject: Subject; cases: WrittenCase[] }> | null = null;
 

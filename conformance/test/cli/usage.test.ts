@@ -21,6 +21,7 @@ const CALLS: readonly [words: string[], code: number, says: RegExp][] = [
   [["server", ...NOBODY, "--accounts", "none.json", "--repeat", "2"], 2, /--repeat needs new names each time/],
   [["server", "--url", "http://127.0.0.1:1"], 2, /no address of a server: it must be ws:/],
   [["server", ...NOBODY, "--only", "s-send-0001"], 2, /named s-send-0001: did you mean s-send-001\?\n$/],
+  [["server", ...NOBODY, "--only", "SEND-2"], 2, /no case for a server is about SEND-2: .* explain SEND-2 shows which/],
   [["server", ...NOBODY, "--only", "send-3", "--exclude", "*"], 2, /nothing is left to run/],
   [["server", ...NOBODY, "--only", "s-conn-024", "--accounts", "none.json"], 2, /none\.json cannot be read/],
   [["server", ...NOBODY, "--only", "s-conn-024", "--token-template", "me"], 2, /has no \{user\} in it/],
