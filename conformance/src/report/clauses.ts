@@ -1,6 +1,6 @@
 /** The clauses of the specification, as reports quote them. */
 import { readFileSync } from "node:fs";
-import { parse } from "yaml";
+import { load } from "js-yaml";
 import { protocolFile } from "../package-files.js";
 
 export type ClauseLevel = "must" | "mustNot" | "should" | "shouldNot" | "may";
@@ -49,6 +49,6 @@ let loaded: Clauses | null = null;
 export function loadClauses(): Clauses {
   if (loaded) return loaded;
   const text = readFileSync(protocolFile("spec/requirements.yaml"), "utf8");
-  const { requirements } = parse(text) as { requirements: Clause[] };
+  const { requirements } = load(text) as { requirements: Clause[] };
   return (loaded = new Map(requirements.map((clause) => [clause.id, clause])));
 }

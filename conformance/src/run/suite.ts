@@ -1,7 +1,7 @@
 /** The whole suite as it is on disk: clauses, cases, and what they refer to. */
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { parse } from "yaml";
+import { load } from "js-yaml";
 import type { Case, Subject } from "../case/case.js";
 import { type Known, loadCases } from "../case/load.js";
 import { INVARIANTS, type Invariant } from "../history/invariants/index.js";
@@ -37,7 +37,7 @@ export function loadSuite(): Suite {
   if (loaded) return loaded;
   const clauses = loadClauses();
   const mutants = new Map(
-    (parse(read(new URL("mutants.yaml", packageRoot))) as Mutant[]).map((mutant) => [mutant.id, mutant]),
+    (load(read(new URL("mutants.yaml", packageRoot))) as Mutant[]).map((mutant) => [mutant.id, mutant]),
   );
   const invariants = new Map(INVARIANTS.map((invariant) => [invariant.id, invariant]));
   const table = read(protocolFile("spec/README.md")).matchAll(/^\| `((?:server|client|transport)\.[a-z-]+)`/gm);

@@ -1,6 +1,6 @@
 /** The registry of codes, spec/codes.yaml, in the words of the wire. */
 import { readFileSync } from "node:fs";
-import { parse } from "yaml";
+import { load } from "js-yaml";
 import { protocolFile } from "../../package-files.js";
 import { isObject, textOf } from "./read.js";
 
@@ -19,7 +19,7 @@ let table: ReadonlyMap<string, Code> | null = null;
 /** By full name, as ERROR_CODE_ID_CONFLICT. */
 export function codes(): ReadonlyMap<string, Code> {
   if (table) return table;
-  const rows = parse(readFileSync(protocolFile("spec/codes.yaml"), "utf8")) as unknown;
+  const rows = load(readFileSync(protocolFile("spec/codes.yaml"), "utf8")) as unknown;
   const made = new Map<string, Code>();
   for (const row of Array.isArray(rows) ? rows : []) {
     if (!isObject(row)) continue;
