@@ -102,10 +102,11 @@ class Engine:
         self._token_due = None
         self.reach.lost(at, session is not None and session.healthy(at))
 
-    def broken(self, code: str) -> None:
-        """What came is refused: one Error, and nothing of what is behind it counts (FRAME-22)."""
+    def broken(self, code: str, kind: int = 0) -> None:
+        """What came is refused: one Error, with the frame's kind if it was one (ERR-7), and nothing behind it counts (FRAME-22)."""
         entry = CODES[code]
-        self.effects.transmit(Frame(error=ErrorFrame(code=entry.number, scope=entry.scope, retry=entry.retry)))
+        error = ErrorFrame(code=entry.number, scope=entry.scope, retry=entry.retry, frame_kind=kind)
+        self.effects.transmit(Frame(error=error))
         self._hang_up()
 
     def _hang_up(self, *, at_once: bool = False) -> None:
@@ -122,7 +123,7 @@ class Engine:
             return
         if isinstance(frame, UnknownFrame):
             if session.phase == "greeting":
-                self.broken("PROTOCOL_VIOLATION")
+                self.broken("PROTOCOL_VIOLATION", frame.kind)
             elif not frame.optional and session.phase == "open":
                 self._unsupported(frame.kind)
             return
@@ -130,10 +131,9 @@ class Engine:
             self._unscoped = False
             self.reach.forget()
         kind = frame.WhichOneof("body")
-        if session.phase == "greeting" and kind not in ("welcome", "error"):
-            self.broken("PROTOCOL_VIOLATION")
-        elif kind in CLIENT_KINDS or (kind == "welcome" and session.phase != "greeting"):
-            self.broken("PROTOCOL_VIOLATION")
+        early = session.phase == "greeting" and kind not in ("welcome", "error")
+        if early or kind in CLIENT_KINDS or (kind == "welcome" and session.phase != "greeting"):
+            self.broken("PROTOCOL_VIOLATION", Frame.DESCRIPTOR.fields_by_name[kind].number)
         else:
             getattr(self, f"_on_{kind}")(getattr(frame, kind), at)
 

@@ -211,8 +211,8 @@ class Inbox:
         room.damaged.clear()
         room.hole_since = None
         self.save(room)
-        if top > head:
-            self._effects.tell("unconfirmed", conversation=room.key, above=head)
+        if top > room.cursor:
+            self._effects.tell("unconfirmed", conversation=room.key, above=room.cursor)
 
     def end_rebase(self) -> None:
         """Every conversation has its cursor of the new epoch. Inside an act."""

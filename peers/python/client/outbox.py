@@ -42,7 +42,6 @@ class Send:
     attempts: int = 0  # transmissions of this run; a run that begins anew has no backoff to go on with
     due: float = 0  # not before (SEND-9, SEND-10)
     timeout: float | None = None  # when silence becomes a failed attempt (SEND-8)
-    behind: bytes | None = None  # the predecessor without whose end the server takes it not (OUT_OF_ORDER)
     asked: bool = False  # a QuerySend for it is on its way, or has brought all that it can
 
     @property
@@ -89,7 +88,7 @@ class Outbox:
         del self._sends[send.key, send.id]
         self._sends[send.key, send.id] = send
         send.state, send.code, send.first_ms = "queued", None, None
-        send.attempts, send.due, send.behind, send.asked = 0, 0, None, False
+        send.attempts, send.due, send.asked = 0, 0, False
         self._tell(send)
         return True
 
@@ -134,7 +133,6 @@ class Outbox:
                 send.due = max(send.due, at + low + fraction * max(0, top - low))
                 self._become(send, "queued")
             send.timeout = None
-            send.behind = None
             if send.state == "unknown":
                 send.asked = False
         self._unanswered.clear()
@@ -165,12 +163,11 @@ class Outbox:
                 else:
                     wake = soonest(wake, send.timeout if send.timeout is not None else send.due)
                 continue
-            # What has one in front of it that does not go out waits for that one (ORDER-8, ORDER-12).
+            # What has one in front of it that is not on its way waits for that one (ORDER-8). So what was refused as OUT_OF_ORDER
+            # goes right behind its predecessor.
             if send.key in blocked:
                 continue
-            if send.behind is not None and any(other.id == send.behind and other.open for other in self.of(send.key)):
-                blocked.add(send.key)
-            elif at < send.due:
+            if at < send.due:
                 wake = soonest(wake, send.due)
                 blocked.add(send.key)
             elif room <= 0:
@@ -194,7 +191,6 @@ class Outbox:
         for send, previous in going:
             send.attempts += 1
             send.timeout = at + self.terms.send_timeout_ms
-            send.behind = None
             self._unanswered.add((send.key, send.id))
             self._become(send, "sending")
             request = SendReq(
@@ -236,7 +232,6 @@ class Outbox:
         send.due = at + self.terms.send_delay(send.attempts, self._rng)
         if refusal is not None:
             send.due = max(send.due, at + refusal.retry_after_ms)
-        send.behind = self._predecessor(send) if retry == "AFTER_PREDECESSOR" else None
         self._become(send, "queued")
         return retry
 
@@ -281,10 +276,6 @@ class Outbox:
     def _window_ended(self, send: Send, wall_ms: int) -> bool:
         window = self.terms.dedup_window_ms
         return window is not None and send.first_ms is not None and wall_ms - send.first_ms >= window
-
-    def _predecessor(self, send: Send) -> bytes | None:
-        before = [other for other in self.of(send.key) if other.open and other.place < send.place]
-        return before[-1].id if before else None
 
     def _give_up(self, send: Send, state: str, code: str | None = None) -> None:
         send.state, send.code, send.timeout, send.asked = state, code, None, False
