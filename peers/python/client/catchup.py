@@ -144,11 +144,12 @@ class CatchUp:
         """When a conversation is to be pulled, and how many entries are wanted of it; 0 is a page of the server's size."""
         if room.mend:
             return 0, 1
-        wanted = not self._looked_only or room.key in self._looked
-        if wanted and room.head > room.cursor and (not room.missing or room.head > room.hole_end):
-            return 0, 0
         if room.missing and room.hole_since is not None:
+            # The hole first, whatever the head: it may close by itself, and the own slot's SendAck be on its way (GAP-2, GAP-4).
             return room.hole_since + self.terms.gap_grace_ms, room.hole_end - room.cursor
+        wanted = not self._looked_only or room.key in self._looked
+        if wanted and room.head > room.cursor:
+            return 0, 0
         return pull.confirm, 0
 
     def _pump_sync(self, at: float, ask: Ask) -> float | None:
