@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import traceback
 from base64 import b64decode, b64encode
 from pathlib import Path
+from threading import Thread
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -17,8 +19,6 @@ from client.outbox import Send  # noqa: E402
 from client.store import StoreError  # noqa: E402
 
 CAPABILITIES = ["client.kill", "transport.websocket", "transport.tcp"]
-
-LINE_BYTES_MAX = 64 * 1024 * 1024
 
 END_S = 1.5
 """How long the client has to close in good order when stdin ends: the suite gives 2 s."""
@@ -86,6 +86,9 @@ class Adapter:
             self.write({"id": id, "error": str(error)})
         except KeyError as error:
             self.write({"id": id, "error": f"the command lacks {error}"})
+        except Exception as error:  # every command has its one answer
+            traceback.print_exc()
+            self.write({"id": id, "error": f"{type(error).__name__}: {error}"})
         else:
             self.write({"id": id, "ok": True, **answer})
 
@@ -188,12 +191,19 @@ class Adapter:
             await asyncio.wait_for(self._client.close(), END_S)
 
 
+def read_lines(loop: asyncio.AbstractEventLoop, take, ended: asyncio.Event) -> None:
+    """Reads stdin in a thread of its own: whatever it is, a pipe, a file or a terminal, a blocking read is right for it."""
+    for line in sys.stdin.buffer:
+        loop.call_soon_threadsafe(take, line)
+    loop.call_soon_threadsafe(ended.set)
+
+
 async def main() -> None:
-    adapter = Adapter()
-    reader = asyncio.StreamReader(limit=LINE_BYTES_MAX)
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    while line := await reader.readline():
-        adapter.take(line)
+    adapter, ended = Adapter(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    # A daemon, so that Ctrl-C need not wait for a line.
+    Thread(target=read_lines, args=(loop, adapter.take, ended), daemon=True).start()
+    await ended.wait()
     try:
         await adapter.end()
     except asyncio.TimeoutError:

@@ -10,17 +10,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
-from wire.codes import CODES
 from wire.messages import message_class
 
 from .effects import Effects, soonest
 from .inbox import Inbox, Room
 from .marks import Marks
-from .names import Key, code_name, conversation_of, entry_of, key_of, retry_name, skip_name
+from .names import Key, code_name, conversation_of, entry_of, error_frame, key_of, retry_name, skip_name
 from .store import Store
 from .terms import Terms
 
-Frame, SyncReq, PullOffline, ErrorFrame = (message_class(name) for name in ("Frame", "SyncReq", "PullOffline", "ErrorFrame"))
+Frame, SyncReq, PullOffline = (message_class(name) for name in ("Frame", "SyncReq", "PullOffline"))
 
 PULLS_AT_ONCE = 4
 """The most pulls of all conversations on their way: enough to fill the line, few enough that what is looked at comes next."""
@@ -238,7 +237,8 @@ class CatchUp:
         if page.HasField("skipped"):
             skipped = (getattr(page.skipped, "from"), page.skipped.up_to, skip_name(page.skipped.reason))
         for seq in self._inbox.paged(room, entries, skipped, at):
-            self._report(key, seq)
+            # Only the operator can look into the store (GAP-15).
+            self._effects.transmit(error_frame("BODY_DAMAGED", OFFLINE_PAGE_KIND, key, seq))
         if room.cursor > before or room.damaged != was_damaged:
             pull.fruitless, pull.not_before = 0, 0
         elif page.has_more or room.missing or room.mend:
@@ -272,11 +272,3 @@ class CatchUp:
         else:
             pull.fruitless += 1
             pull.not_before = at + max(self.terms.send_delay(pull.fruitless, self._rng), error.retry_after_ms)
-
-    def _report(self, key: Key, seq: int) -> None:
-        """An entry that three pulls did not mend: only the operator can look into the store (GAP-15)."""
-        code = CODES["BODY_DAMAGED"]
-        report = ErrorFrame(code=code.number, scope=code.scope, retry=code.retry, frame_kind=OFFLINE_PAGE_KIND)
-        report.conversation.CopyFrom(conversation_of(key))
-        report.seq = seq
-        self._effects.transmit(Frame(error=report))

@@ -20,9 +20,10 @@ from random import Random
 
 from wire import FrameReader, WireError, encode
 
-from .engine import Engine, History
-from .link import DIAL_S, LINGER_S, Link, dial
+from .engine import Engine
+from .link import DIAL_S, LINGER_S, Link, check_url, dial
 from .names import Entry, Key
+from .past import History
 from .store import Store
 from .terms import ID_BYTES_MAX, TOKEN_BYTES_MAX
 
@@ -77,6 +78,10 @@ class Client:
         """
         check_text("the device id", device, ID_BYTES_MAX)
         check_text("the token", token, TOKEN_BYTES_MAX)
+        try:
+            check_url(url)
+        except ValueError as error:
+            raise UsageError(str(error)) from None
         self._url = url
         self._on_event = on_event
         self._store = Store(folder)
@@ -291,7 +296,7 @@ class Client:
             if self._engine.session is None and self._link is None and not link.ended.done():
                 link.close(at_once=True)
                 raise OSError("the server does not answer the upgrade")
-        except (OSError, ValueError):
+        except OSError:
             if not self._closed:
                 self._engine.lost(self._now())
                 self._settle()

@@ -7,7 +7,6 @@ to be called again; calling it early, late or twice does no harm.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from random import Random
 
 from wire import CODES, UnknownFrame
@@ -17,16 +16,16 @@ from .catchup import CatchUp
 from .effects import Effects, soonest
 from .inbox import Inbox
 from .marks import Marks
-from .names import Key, code_name, conversation_of, entry_of, key_of, scope_name
+from .names import Key, code_name, entry_of, error_frame, key_of, scope_name
 from .outbox import Outbox
+from .past import History, Past
 from .reach import Reach
 from .session import Session
 from .store import Store
 from .terms import DEFAULTS, BrokenServer, terms_of
+from .tokens import Tokens
 
-Frame, Hello, ErrorFrame, PullHistory, TokenRefresh = (
-    message_class(name) for name in ("Frame", "Hello", "ErrorFrame", "PullHistory", "TokenRefresh")
-)
+Frame, Hello = message_class("Frame"), message_class("Hello")
 
 VERSION = 1000
 """Protocol 1.0, the only one that is spoken here."""
@@ -37,15 +36,9 @@ CLIENT_KINDS = {"send_req", "deliver_ack", "pull_offline", "hello", "token_refre
 """What only clients send: from a server it is a mistake (CONN-19)."""
 
 
-@dataclass
-class History:
-    """A page of the past that the application waits for, over as many sessions as it takes."""
-
-    key: Key
-    before: int
-    limit: int
-    done: Callable[[list | None, str], None]  # the entries, or None and the code of the refusal
-    asked: bool = False
+def token_end(answer) -> int | None:
+    """When the token of a Welcome or TokenRefreshed ends by the server's clock; None: it does not."""
+    return answer.token_expires_at_ms if answer.HasField("token_expires_at_ms") else None
 
 
 class Engine:
@@ -68,10 +61,8 @@ class Engine:
         self.catchup = CatchUp(store, self.effects, rng, self.inbox, self.marks, DEFAULTS, looked_only)
         self.reach = Reach(self.effects, rng, token)
         self.frame_bytes_max = 65_536
-        self._histories: list[History] = []
-        self._token_due: float | None = None
-        self._refresh: str | None = None
-        self._server_clock = (0, 0.0)  # what it said, and when: for the end of tokens
+        self.past = Past()
+        self._tokens = Tokens(self.effects)
         self._unscoped = False  # an Error without a scope: of the session if nothing follows
 
     @property
@@ -97,16 +88,13 @@ class Engine:
         session, self.session = self.session, None
         self.outbox.lost(at)
         self.catchup.lost()
-        for history in self._histories:
-            history.asked = False
-        self._token_due = None
+        self.past.lost()
+        self._tokens.lost()
         self.reach.lost(at, session is not None and session.healthy(at))
 
     def broken(self, code: str, kind: int = 0) -> None:
         """What came is refused: one Error, with the frame's kind if it was one (ERR-7), and nothing behind it counts (FRAME-22)."""
-        entry = CODES[code]
-        error = ErrorFrame(code=entry.number, scope=entry.scope, retry=entry.retry, frame_kind=kind)
-        self.effects.transmit(Frame(error=error))
+        self.effects.transmit(error_frame(code, kind))
         self._hang_up()
 
     def _hang_up(self, *, at_once: bool = False) -> None:
@@ -125,7 +113,7 @@ class Engine:
             if session.phase == "greeting":
                 self.broken("PROTOCOL_VIOLATION", frame.kind)
             elif not frame.optional and session.phase == "open":
-                self._unsupported(frame.kind)
+                self.effects.transmit(error_frame("UNSUPPORTED_FRAME", frame.kind))
             return
         if self._unscoped:
             self._unscoped = False
@@ -137,11 +125,6 @@ class Engine:
         else:
             getattr(self, f"_on_{kind}")(getattr(frame, kind), at)
 
-    def _unsupported(self, kind: int) -> None:
-        code = CODES["UNSUPPORTED_FRAME"]
-        error = ErrorFrame(code=code.number, scope=code.scope, retry=code.retry, frame_kind=kind)
-        self.effects.transmit(Frame(error=error))
-
     def _on_welcome(self, welcome, at: float) -> None:
         if welcome.version != VERSION:
             self._hang_up()  # it would be misread (CONN-7)
@@ -149,6 +132,11 @@ class Engine:
         try:
             terms = terms_of(welcome)
         except BrokenServer:
+            self._hang_up()
+            return
+        if self.inbox.user not in ("", welcome.user_id):
+            # What is in this folder is another user's: nothing of it may be shown to this one, or sent for them.
+            self.reach.stop("OTHER_USER")
             self._hang_up()
             return
         self.session.welcomed(terms, at)
@@ -163,16 +151,10 @@ class Engine:
                 self.marks.reset()
                 self._store.put("sync_token", b"")
             self._store.put("epoch", welcome.epoch)
-        if welcome.HasField("token_expires_at_ms"):
-            self._server_clock = (welcome.server_time_ms, at)
-            self._token_ends(welcome.token_expires_at_ms - welcome.server_time_ms, at)
+        self._tokens.opened(welcome.server_time_ms, token_end(welcome), at)
         self.effects.tell("connection", state="open")
         self.outbox.opened(terms)
         self.catchup.opened(terms)
-
-    def _token_ends(self, remaining_ms: int, at: float) -> None:
-        """A newer token is asked for well before this one ends (AUTH-6): half of its time ahead, a minute at most."""
-        self._token_due = at + max(0, remaining_ms - min(remaining_ms / 2, 60_000))
 
     def _on_send_ack(self, ack, at: float) -> None:
         key = key_of(ack.conversation)
@@ -219,9 +201,7 @@ class Engine:
     def _on_history_page(self, page, at: float) -> None:
         answered = self.session.answer_to(page.request_id, "pull_history")
         if answered is not None:
-            history = answered[1]
-            self._histories.remove(history)
-            history.done([entry_of(entry, self.inbox.user) for entry in page.entries], "")
+            self.past.answered(answered[1], page, self.inbox.user)
 
     def _on_query_send_result(self, result, at: float) -> None:
         answered = self.session.answer_to(result.request_id, "query_send")
@@ -230,9 +210,8 @@ class Engine:
                 self.inbox.accepted(send, accepted.seq, accepted.server_time_ms, at)
 
     def _on_token_refreshed(self, answer, at: float) -> None:
-        if self.session.answer_to(answer.request_id, "token_refresh") is not None and answer.HasField("token_expires_at_ms"):
-            said, when = self._server_clock
-            self._token_ends(answer.token_expires_at_ms - said - (at - when), at)
+        if self.session.answer_to(answer.request_id, "token_refresh") is not None:
+            self._tokens.refreshed(token_end(answer), at)
 
     def _on_ping(self, ping, at: float) -> None:
         self.session.pong(ping.nonce)
@@ -292,8 +271,7 @@ class Engine:
         elif kind == "query_send":
             self.outbox.not_told(context, error, at)
         elif kind == "pull_history":
-            self._histories.remove(context)
-            context.done(None, code_name(error.code))
+            self.past.refused(context, code_name(error.code))
 
     # --- time
 
@@ -319,25 +297,11 @@ class Engine:
         wake = None
         if session.phase == "open":
             ask = self._asker(at)
-            wake = soonest(self.outbox.pump(at, wall_ms, ask), self.catchup.pump(at, ask), self._pump_token(at, ask))
-            for history in self._histories:
-                if not history.asked:
-                    frame = PullHistory(
-                        conversation=conversation_of(history.key), before=history.before, entries_max=history.limit
-                    )
-                    history.asked = ask(Frame(pull_history=frame), history)
+            wake = soonest(self.outbox.pump(at, wall_ms, ask), self.catchup.pump(at, ask), self._tokens.pump(at, ask))
+            self.past.pump(ask)
         if session.phase != "greeting":
             self._acknowledge(at)
         return soonest(wake, session.pump(at))
-
-    def _pump_token(self, at: float, ask) -> float | None:
-        if self._refresh is not None:
-            token, self._refresh = self._refresh, None
-            ask(Frame(token_refresh=TokenRefresh(token=token)), None)
-        if self._token_due is not None and at >= self._token_due:
-            self._token_due = None
-            self.effects.tell("needToken")
-        return self._token_due
 
     # --- the application
 
@@ -345,14 +309,15 @@ class Engine:
         """A token that the application has obtained, or None."""
         self.reach.renew(token, at)
         if token is not None and self.open:
-            self._refresh = token
+            self._tokens.give(token)
 
     def history(self, history: History) -> None:
-        self._histories.append(history)
+        self.past.add(history)
 
     def leave(self, at: float) -> None:
         """The application closes: what is stored is acknowledged first."""
         if self.session is not None and self.session.phase in ("open", "leaving"):
             self._acknowledge(at, now=True)
+        self.past.close()
         self.reach.stop()
         self._hang_up()

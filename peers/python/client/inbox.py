@@ -124,11 +124,11 @@ class Inbox:
         if entry.seq <= room.cursor or entry.seq in room.held:
             return
         room.held[entry.seq] = entry
-        if len(room.held) > HELD_MAX:
-            newest = max((seq for seq in room.held if seq not in room.kept), default=None)
-            if newest is not None and newest != room.cursor + 1:
-                del room.held[newest]
-                room.head = max(room.head, newest)
+        # What closes the hole is held for a moment only. What this device wrote itself is in the store already.
+        if entry.seq > room.cursor + 1 and len(room.held) > HELD_MAX:
+            newest = max((seq for seq in room.held if seq not in room.kept), default=0)
+            room.held.pop(newest, None)
+            room.head = max(room.head, newest)
 
     def _join(self, room: Room, at: float, skipped: tuple[int, int, str] | None = None) -> None:
         """Moves the cursor over what joins: entries, cursor and outbox in one act (ACK-10, PULL-11), then the application."""

@@ -181,6 +181,15 @@ class WebSocketLink(Link):
                 self._transport.close()
 
 
+def check_url(url: str) -> None:
+    """Raises ValueError, with a sentence, for an address that cannot be dialled."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("ws", "wss", "tcp", "tls") or not parts.hostname:
+        raise ValueError(f"{url} is no address like ws://, wss://, tcp:// or tls:// and a host")
+    if parts.port is None and parts.scheme in ("tcp", "tls"):
+        raise ValueError(f"{url} names no port")
+
+
 async def dial(url: str, sink: Sink) -> Link:
     """Connects. Raises OSError where nobody answers in time; the sink hears of the rest."""
     parts = urlsplit(url)
@@ -190,14 +199,10 @@ async def dial(url: str, sink: Sink) -> Link:
     if parts.scheme in ("ws", "wss"):
         port = parts.port or (443 if secure else 80)
         making = loop.create_connection(lambda: WebSocketLink(sink, url), parts.hostname, port, ssl=context)
-    elif parts.scheme in ("tcp", "tls"):
-        if parts.port is None:
-            raise ValueError(f"{url} names no port")
+    else:
         if context is not None:
             context.set_alpn_protocols([ALPN])
         making = loop.create_connection(lambda: Link(sink), parts.hostname, parts.port, ssl=context)
-    else:
-        raise ValueError(f"{url} is none of ws://, wss://, tcp:// and tls://")
     try:
         _, link = await asyncio.wait_for(making, DIAL_S)
     except asyncio.TimeoutError:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from zlib import crc32
 
-from wire.codes import ERROR_CODE, ERROR_SCOPE, FATE, RETRY_CLASS
+from wire.codes import CODES, ERROR_CODE, ERROR_SCOPE, FATE, RETRY_CLASS
 from wire.messages import enum_values, message_class
 
-Conversation = message_class("Conversation")
+Conversation, Frame, ErrorFrame = (message_class(name) for name in ("Conversation", "Frame", "ErrorFrame"))
 
 Key = tuple[str, str]
 """A conversation from this user's side: ("user", id) or ("group", id). Ids are compared as they are (DEDUP-17)."""
@@ -68,6 +68,15 @@ def send_state_name(number: int) -> str:
     return _SEND_STATE.get(number, "UNSPECIFIED")
 
 
+def error_frame(name: str, kind: int = 0, key: Key | None = None, seq: int | None = None):
+    """An Error with the scope and class of the registry (ERR-2), and what it is about (ERR-7): a kind of frame, an entry."""
+    code = CODES[name]
+    error = ErrorFrame(code=code.number, scope=code.scope, retry=code.retry, frame_kind=kind, seq=seq)
+    if key is not None:
+        error.conversation.CopyFrom(conversation_of(key))
+    return Frame(error=error)
+
+
 @dataclass
 class Entry:
     """One slot of a conversation as this device keeps it.
@@ -85,10 +94,6 @@ class Entry:
     body: bytes = b""
     client_time_ms: int = 0
     own: bool = False
-
-    def is_same(self, other: "Entry") -> bool:
-        """Whether both are the same message, or the same absence of one, by what names it."""
-        return (self.seq, self.sender, self.client_msg_id) == (other.seq, other.sender, other.client_msg_id)
 
 
 def entry_of(entry, user: str) -> Entry:
