@@ -12,7 +12,10 @@ import asyncio
 import logging
 import sqlite3
 import time
+import traceback
 from typing import TYPE_CHECKING
+
+from google.protobuf.message import Message
 
 from .intake import Rates
 from .people import People
@@ -26,6 +29,12 @@ if TYPE_CHECKING:
 log = logging.getLogger("imwire")
 
 FRAMES_IN_A_TURN_MAX = 256  # then others have their turn
+
+
+def where(error: Exception) -> str:
+    """A fault for the log: its kind and its places. Its text may hold what a peer has sent, and stays out (SEC-3)."""
+    places = " < ".join(f"{step.name}:{step.lineno}" for step in reversed(traceback.extract_tb(error.__traceback__)))
+    return f"a fault of the server, {type(error).__name__} in {places}"
 
 
 class Clock:
@@ -46,11 +55,22 @@ class Hub:
         self.clock = clock
         self.rates = Rates(self)
         self.links: set[Link] = set()
+        self.empty = asyncio.Event()  # set when the last link has gone
         self._sessions: dict[str, dict[str, Session]] = {}
         self._writing: dict[Session, None] = {}  # who has something queued, in the order in which it came
+        self._hellos: list[tuple[Session, Message]] = []
         self._backlog: dict[Link, None] = {}
         self._flushing = False
         self.frames_this_turn = 0
+
+    def link_made(self, link: Link) -> None:
+        self.links.add(link)
+        self.empty.clear()
+
+    def link_lost(self, link: Link) -> None:
+        self.links.discard(link)
+        if not self.links:
+            self.empty.set()
 
     # --- sessions --------------------------------------------------------------------------------------------------------
 
@@ -80,6 +100,10 @@ class Hub:
         self._writing[session] = None
         self.end_turn_soon()
 
+    def has_hello(self, session: Session, hello: Message) -> None:
+        self._hellos.append((session, hello))
+        self.end_turn_soon()
+
     def has_backlog(self, link: Link) -> None:
         self._backlog[link] = None
         self.end_turn_soon()
@@ -95,10 +119,13 @@ class Hub:
 
     def end_turn(self) -> None:
         self.frames_this_turn = 0
+        hellos, self._hellos = self._hellos, []
         try:
+            for session, hello in hellos:
+                session.greet(hello)
             self.store.commit()
-        except sqlite3.Error as error:
-            self.give_up_turn(f"the store failed to commit: {error}")
+        except Exception as error:  # the store, or whatever else: what is queued is not true
+            self.give_up_turn(where(error))
         writing, self._writing = self._writing, {}
         for session in writing:
             session.write()

@@ -166,7 +166,7 @@ def query(session: Session, request: Message) -> None:
 
 
 class Rates:
-    """How many sends a user may make: `sends_per_second` on and on, and `sends_burst` more at once (LIM-8)."""
+    """How many sends a user may make: `sends_burst` at once, and the room for them comes back at `sends_per_second` (LIM-8)."""
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
@@ -177,7 +177,7 @@ class Rates:
         per_second = self._hub.settings.sends_per_second
         if per_second == 0:
             return 0
-        most = per_second + self._hub.settings.sends_burst
+        most = self._hub.settings.sends_burst or per_second
         now = self._hub.clock.now_ms()
         left, then = self._left.get(user, (float(most), now))
         left = min(float(most), left + (now - then) * per_second / 1000)

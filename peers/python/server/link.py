@@ -39,6 +39,7 @@ class Link(asyncio.Protocol):
         self._inbox: deque[Iterator] = deque()  # what has come and was not taken yet, in the order in which it came
         self._transport: asyncio.Transport = None  # type: ignore[assignment]
         self._finishing = False
+        self._paused = False
         self.writable = True
         self.session: Session = None  # type: ignore[assignment]
 
@@ -47,7 +48,7 @@ class Link(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]
         self._transport.set_write_buffer_limits(high=WRITE_BUFFER_MAX)
-        self._hub.links.add(self)
+        self._hub.link_made(self)
         self.session = Session(self._hub, self)
 
     def data_received(self, data: bytes) -> None:
@@ -61,7 +62,7 @@ class Link(asyncio.Protocol):
         return False
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._hub.links.discard(self)
+        self._hub.link_lost(self)
         self._inbox.clear()
         self.session.lost()
 
@@ -92,14 +93,17 @@ class Link(asyncio.Protocol):
             self._inbox.clear()
         if self._inbox:
             self._hub.has_backlog(self)
+            self._paused = True
             self._transport.pause_reading()
-        else:
+        elif self._paused:
+            self._paused = False
+            self.session.heard()  # the silence was this side's
             self._transport.resume_reading()
 
     @property
     def is_reading(self) -> bool:
         """False: what the peer says is not heard at the moment, by this side's choice."""
-        return not self._inbox
+        return not self._paused
 
     def write(self, records: list[bytes]) -> None:
         self._transport.write(b"".join(records))
@@ -136,7 +140,11 @@ class WebSocketLink(Link):
 
     def data_received(self, data: bytes) -> None:
         self.session.heard()
-        self._socket.receive_data(data)
+        try:
+            self._socket.receive_data(data)
+        except Exception:  # in front of the upgrade the library raises whatever it found: this is not HTTP
+            self.session.lost()
+            return
         for event in self._socket.events_received():
             if isinstance(event, Request):
                 self._answer(event)

@@ -9,6 +9,7 @@ import logging
 import signal
 import sqlite3
 import sys
+import threading
 from pathlib import Path
 
 # It is started as a file; its packages, `wire` and `server`, lie in the folder above.
@@ -25,7 +26,7 @@ from server.hub import Clock, Hub  # noqa: E402
 from server.link import Link, WebSocketLink  # noqa: E402
 from server.people import AccountsError, People  # noqa: E402
 from server.settings import SettingsError, read_settings  # noqa: E402
-from server.store import Store  # noqa: E402
+from server.store import Store, StoreInUse  # noqa: E402
 
 NAME, VERSION = "imwire-python-server", "1.0.0-dev"
 
@@ -40,7 +41,13 @@ CAPABILITIES = [
     "server.versions",
 ]
 
-USAGE_FAULT, OWN_FAULT = 2, 70
+USAGE_FAULT = 2
+
+
+def port_number(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"a port is 0 to 65535, and not {text!r}")
+    return int(text)
 
 
 def arguments() -> argparse.Namespace:
@@ -49,8 +56,8 @@ def arguments() -> argparse.Namespace:
         description="A server of imwire. It is ready when it writes a line {\"ready\":true} to stdout; logs go to stderr.",
         epilog="Lines of JSON on stdin control it (conformance/PEERS.md). It ends on SIGTERM and on Ctrl-C, with a GoAway to everybody.",
     )
-    parser.add_argument("--port", type=int, default=7800, help="for WebSocket (default: %(default)s); 0 takes any")
-    parser.add_argument("--tcp-port", type=int, help="for TCP; without it there is no TCP; 0 takes any")
+    parser.add_argument("--port", type=port_number, default=7800, help="for WebSocket (default: %(default)s); 0 takes any")
+    parser.add_argument("--tcp-port", type=port_number, help="for TCP; without it there is no TCP; 0 takes any")
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen at (default: %(default)s)")
     parser.add_argument("--data", required=True, metavar="FOLDER", help="where everything is kept; made when it is not there")
     parser.add_argument("--accounts", required=True, metavar="FILE", help="users, tokens, groups: conformance/schema/accounts.schema.json")
@@ -59,14 +66,22 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-async def listen_to_control(hub: Hub) -> None:
-    """Answers control lines until stdin ends; the server goes on without it."""
-    reader = asyncio.StreamReader(limit=1 << 20)
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    while line := await reader.readline():
-        answer = control(hub, line.decode("utf-8", "replace"))
-        if answer is not None:
-            print(answer, flush=True)
+def listen_to_control(hub: Hub, loop: asyncio.AbstractEventLoop) -> None:
+    """Answers control lines until stdin ends; the server goes on without it. A thread, since stdin may be anything, also a file."""
+
+    def answer(line: str) -> None:
+        said = control(hub, line)
+        if said is not None:
+            print(said, flush=True)
+
+    def read() -> None:
+        for line in sys.stdin.buffer:
+            try:
+                loop.call_soon_threadsafe(answer, line.decode("utf-8", "replace"))
+            except RuntimeError:
+                return  # the loop has ended, and with it the server
+
+    threading.Thread(target=read, daemon=True).start()
 
 
 async def serve(given: argparse.Namespace) -> int:
@@ -94,15 +109,10 @@ async def serve(given: argparse.Namespace) -> int:
         loop.add_signal_handler(number, ended.set)
     ready = {"ready": True, "name": NAME, "version": VERSION, "urls": urls, "capabilities": CAPABILITIES, "control": True}
     print(json.dumps(ready), flush=True)
-    lines = None
-    try:
-        lines = loop.create_task(listen_to_control(hub))
-        await ended.wait()
-    finally:
-        if lines is not None:
-            lines.cancel()
-        for listener in listeners:
-            listener.close()
+    listen_to_control(hub, loop)
+    await ended.wait()
+    for listener in listeners:
+        listener.close()
     await leave(hub)
     store.close()
     return 0
@@ -113,9 +123,8 @@ async def leave(hub: Hub) -> None:
     for session in hub.all_sessions():
         session.go_away("DRAINING", 1_000)
     hub.end_turn()
-    until = hub.clock.now_ms() + hub.settings.close_after_ms
-    while hub.links and hub.clock.now_ms() < until:
-        await asyncio.sleep(0.01)
+    if hub.links:
+        await asyncio.wait({asyncio.ensure_future(hub.empty.wait())}, timeout=hub.settings.close_after_ms / 1000)
 
 
 def main() -> int:
@@ -127,14 +136,14 @@ def main() -> int:
     logging.getLogger("websockets").setLevel(logging.CRITICAL)
     try:
         return asyncio.run(serve(given))
-    except (AccountsError, SettingsError) as error:
+    except (AccountsError, SettingsError, StoreInUse) as error:
         print(f"{NAME}: {error}", file=sys.stderr)
         return USAGE_FAULT
     except sqlite3.Error as error:
-        print(f"{NAME}: the store in {given.data} cannot be used: {error}. Does another server have it?", file=sys.stderr)
+        print(f"{NAME}: the store in {given.data} cannot be used: {error}", file=sys.stderr)
         return USAGE_FAULT
     except OSError as error:
-        print(f"{NAME}: {error}. Is the port taken, or the folder not writable?", file=sys.stderr)
+        print(f"{NAME}: {error}", file=sys.stderr)
         return USAGE_FAULT
 
 

@@ -1,6 +1,6 @@
 """One session: its phases, its timers, and who takes which frame. Chapters 3 and 8 of the specification.
 
-waiting -> open -> leaving -> closed. Handlers of requests are in intake (sends), delivery (pushes and acks), offline (sync, pull,
+waiting (for Hello) -> greeting (until the turn ends) -> open -> closed, in which what is queued still leaves. Handlers of requests are in intake (sends), delivery (pushes and acks), offline (sync, pull,
 history) and receipts; they raise Refusal for what they do not carry out.
 """
 
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-import traceback
 from typing import TYPE_CHECKING
 
 from google.protobuf.message import Message
@@ -19,7 +18,7 @@ from wire.messages import message_class
 from . import delivery, intake, offline, receipts
 from .frames import Refusal, error_frame, go_away, same_conversation
 from .hello import Opening, open_session
-from .hub import FRAMES_IN_A_TURN_MAX, log
+from .hub import FRAMES_IN_A_TURN_MAX, log, where
 
 if TYPE_CHECKING:
     from .hub import Hub
@@ -32,7 +31,6 @@ TokenRefreshed = message_class("TokenRefreshed")
 
 KINDS = {field.name: field.number for field in Frame.DESCRIPTOR.fields}
 QUEUED_BYTES_MAX = 512 << 10  # then no further frame is taken in before these have left
-PUSH_SEQ_MAX = (1 << 32) - 1
 
 REQUESTS = {
     "query_send": intake.query,
@@ -61,7 +59,7 @@ class Session:
         self._queued_bytes = 0
         now = hub.clock.now_ms()
         self._heard_at = self._sent_at = now
-        self._deadline = now + hub.settings.auth_deadline_ms  # of the phases waiting and leaving
+        self._deadline = now + hub.settings.auth_deadline_ms  # for Hello
         self._asked_stalled = False
         self._timer: asyncio.TimerHandle | None = None
         self._arm()
@@ -87,7 +85,7 @@ class Session:
 
     def broken(self, error: WireError) -> None:
         """Bytes that are refused. The frames in front of them were taken in, nothing behind them is (FRAME-22)."""
-        if self.phase in ("waiting", "open", "leaving"):
+        if not self.closed:
             self._end(error_frame(Refusal(error.code, f"{error.says} ({error.clause})"[:256])))
 
     def writable_again(self) -> None:
@@ -95,23 +93,21 @@ class Session:
 
     def received(self, frame: Message | UnknownFrame) -> None:
         self.hub.frames_this_turn += 1
-        if self.phase == "leaving":
-            return  # AWAY-3
         self.inbound += 1
         try:
             self._receive(frame)
-        except Exception:  # noqa: BLE001 - whatever it is, no half of a frame may count
-            # The text of an exception can hold what a peer has sent: only the places are logged (SEC-3).
-            where = " < ".join(f"{step.name}:{step.lineno}" for step in reversed(traceback.extract_tb(_current())))
-            self.hub.give_up_turn(f"a fault of the server in {where}")
+        except Exception as error:  # whatever it is, no half of a frame may count
+            self.hub.give_up_turn(where(error))
 
     # --- frames ----------------------------------------------------------------------------------------------------------
 
     def _receive(self, frame: Message | UnknownFrame) -> None:
         name = "" if isinstance(frame, UnknownFrame) else frame.WhichOneof("body")
-        if self.phase == "waiting":
-            if name == "hello":
-                self._open(frame.hello)
+        if self.phase in ("waiting", "greeting"):
+            if name == "hello" and self.phase == "waiting":
+                # Judged at the end of the turn: what comes in the same write as Hello comes in front of Welcome (CONN-2).
+                self.phase = "greeting"
+                self.hub.has_hello(self, frame.hello)
             else:
                 self._end(error_frame(Refusal("NOT_AUTHENTICATED"), frame_kind=frame.kind if not name else KINDS[name]))
         elif isinstance(frame, UnknownFrame):
@@ -151,7 +147,10 @@ class Session:
             conversation = same_conversation(request.conversation) if known else None
             self.send(error_frame(refusal, request_id=request_id, frame_kind=KINDS[name], conversation=conversation))
 
-    def _open(self, hello: Message) -> None:
+    def greet(self, hello: Message) -> None:
+        """Answers the Hello with Welcome or a refusal (CONN-3)."""
+        if self.phase != "greeting":
+            return
         try:
             self.opening = open_session(self.hub, hello)
         except Refusal as refusal:
@@ -259,7 +258,7 @@ class Session:
         self._timer = asyncio.get_running_loop().call_later(wait / 1000, self._tick)
 
     def _times(self) -> dict[str, float]:
-        if self.phase == "waiting":
+        if self.phase != "open":
             return {"deadline": self._deadline}
         timers = self.hub.settings.timers
         times = {
@@ -299,9 +298,3 @@ class Session:
         """The device has acknowledged something: it is not stalled."""
         self._asked_stalled = False
         self._arm()
-
-
-def _current():
-    import sys
-
-    return sys.exc_info()[2]

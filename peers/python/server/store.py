@@ -8,6 +8,7 @@ SQLite's integers have 63 bits and a sign, seqs have 64 bits (FRAME-16): they ar
 
 from __future__ import annotations
 
+import fcntl
 import secrets
 import sqlite3
 from contextlib import contextmanager
@@ -44,16 +45,25 @@ CREATE TABLE IF NOT EXISTS revoked (user TEXT PRIMARY KEY) WITHOUT ROWID;
 """
 
 
+class StoreInUse(Exception):
+    """Two servers are not to have one store."""
+
+
 class Store:
     """Opens or makes `imwire.sqlite3` in a folder. One process has it at a time."""
 
     def __init__(self, folder: str) -> None:
         Path(folder).mkdir(parents=True, exist_ok=True)
+        # SQLite would let two servers take turns on one file, and each would tell its own sessions only.
+        self._lock = open(Path(folder) / "imwire.lock", "w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise StoreInUse(f"another server has the data in {folder}") from None
         self._db = sqlite3.connect(Path(folder) / "imwire.sqlite3", isolation_level=None)
         self._db.execute("PRAGMA journal_mode = WAL")
         # FULL: a commit returns when the bytes are on the disk, so power may go at any moment behind it.
         self._db.execute("PRAGMA synchronous = FULL")
-        self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
         self._db.executescript(SCHEMA)
         self.secret = self._meta("secret", secrets.token_bytes(32))
         self.epoch = self._meta("epoch", secrets.token_hex(16))
