@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 
 from wire.messages import enum_values, message_class
 
@@ -31,7 +32,7 @@ def control(hub: Hub, line: str) -> str | None:
         more = handler(hub, asked) or {}
         hub.end_turn()  # the answer says that it is done, so it is durable first
         return json.dumps({"id": asked["id"], "done": True, **more})
-    except Impossible as error:
+    except (Impossible, sqlite3.Error) as error:
         return json.dumps({"id": asked["id"], "error": str(error)})
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         said = f"this line is not one of conformance/PEERS.md: {error!r}"

@@ -153,7 +153,7 @@ def notify(session: Session, log: Log, head: int) -> None:
 
 def settle(session: Session, log: Log, head: int) -> None:
     """Before the SendAck of an entry, everything in front of it is handed or notified (PUSH-11)."""
-    if session.pushes.waiting.get(log.key, 0) is None and not session.slow:
+    if log.key in session.pushes.waiting:
         go_on(session)
     place_of(session, log).owed = False
     notify(session, log, head)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 WRITE_BUFFER_MAX = 256 << 10
 LINGER_S = 2.0  # how long a closed side waits for the other: a socket closed over unread bytes would take back what was written
-MESSAGE_BYTES_MAX = 4  # a WebSocket message may hold several records: of at most so many frame limits
+MESSAGE_FRAMES_MAX = 4  # how large a piece of a WebSocket message is taken, in frame limits: the library holds it whole
 
 
 class Link(asyncio.Protocol):
@@ -93,6 +93,7 @@ class Link(asyncio.Protocol):
             self._inbox.clear()
         if self._inbox:
             self._hub.has_backlog(self)
+        if self._inbox or not self.writable:
             self._paused = True
             self._transport.pause_reading()
         elif self._paused:
@@ -126,16 +127,13 @@ class Link(asyncio.Protocol):
         if self._transport.can_write_eof() and not self._transport.is_closing():
             self._transport.write_eof()
 
-    def abort(self) -> None:
-        self._transport.abort()
-
 
 class WebSocketLink(Link):
     """One WebSocket, of which each binary message holds whole records (FRAME-2)."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # No extension is offered, so none is agreed to (FRAME-20).
-        self._socket = ServerConnection(subprotocols=[SUBPROTOCOL], max_size=MESSAGE_BYTES_MAX * HELLO_BYTES_MAX)
+        self._socket = ServerConnection(subprotocols=[SUBPROTOCOL], max_size=MESSAGE_FRAMES_MAX * HELLO_BYTES_MAX)
         super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
@@ -193,7 +191,7 @@ class WebSocketLink(Link):
 
     def widen(self, frame_bytes_max: int) -> None:
         super().widen(frame_bytes_max)
-        self._socket.max_size = MESSAGE_BYTES_MAX * frame_bytes_max
+        self._socket.max_size = MESSAGE_FRAMES_MAX * frame_bytes_max
 
     def write(self, records: list[bytes]) -> None:
         if self._socket.state is State.OPEN:

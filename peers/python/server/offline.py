@@ -79,9 +79,8 @@ def pull(session: Session, request: Message) -> None:
     session.send(Frame(offline_page=page))
     # One thread: nothing is committed between the reading of the page and this, so pushes go on just behind it (PULL-5).
     delivery.hand(session, log, after + 1, last)
-    place = delivery.place_of(session, log)
-    if not page.has_more and place.handed >= view.head:
-        session.pushes.waiting.pop(log.key, None)
+    if delivery.place_of(session, log).handed >= view.head:
+        session.pushes.waiting.pop(log.key, None)  # the page has said all that there was to push or notify
 
 
 def history(session: Session, request: Message) -> None:

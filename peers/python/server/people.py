@@ -33,15 +33,17 @@ class People:
             self._tokens = {user["token"]: user["id"] for user in given["users"] if "token" in user}
             self._users = {user["id"] for user in given["users"]}
             self._blocked = {frozenset(pair) for pair in given.get("blocked", [])}
-            self._groups = given.get("groups", [])
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            self._groups = [
+                (group["id"], group["members"], int(group.get("firstSeq", "1"))) for group in given.get("groups", [])
+            ]
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise AccountsError(f"the accounts in {path} cannot be read: {error!r}") from None
 
     def make_groups(self) -> None:
         """The file's groups, where they are not there yet: members may have come and gone since."""
-        for group in self._groups:
-            if self._store.group(group["id"]) is None:
-                self._store.make_group(group["id"], group["members"], int(group.get("firstSeq", "1")))
+        for group, members, first_seq in self._groups:
+            if self._store.group(group) is None:
+                self._store.make_group(group, members, first_seq)
 
     def known(self, user: str) -> bool:
         return user in self._users

@@ -17,7 +17,7 @@ from wire.messages import message_class
 
 from . import delivery, intake, offline, receipts
 from .frames import Refusal, error_frame, go_away, same_conversation
-from .hello import Opening, open_session
+from .hello import TOKEN_BYTES_MAX, Opening, open_session
 from .hub import FRAMES_IN_A_TURN_MAX, log, where
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ class Session:
                 raise Refusal("INVALID_ARGUMENT", "request_id is missing")
             handler(self, request)
         except (Refusal, sqlite3.Error) as error:
-            refusal = error if isinstance(error, Refusal) else Refusal("STORE_UNAVAILABLE", retry_after_ms=0)
+            refusal = error if isinstance(error, Refusal) else Refusal("STORE_UNAVAILABLE")
             known = "conversation" in fields and request.HasField("conversation")
             conversation = same_conversation(request.conversation) if known else None
             self.send(error_frame(refusal, request_id=request_id, frame_kind=KINDS[name], conversation=conversation))
@@ -172,9 +172,9 @@ class Session:
         log.info("session %s: opened by %s on %s", self.id, self.user, self.device)
 
     def _refresh(self, request: Message) -> None:
-        login = self.hub.people.login(request.token, self.hub.clock.wall_ms()) if 0 < len(request.token.encode()) <= 8192 else None
-        if not request.token or len(request.token.encode()) > 8192:
-            raise Refusal("INVALID_ARGUMENT", "token has to be 1 to 8192 bytes")
+        if not 1 <= len(request.token.encode()) <= TOKEN_BYTES_MAX:
+            raise Refusal("INVALID_ARGUMENT", f"token has to be 1 to {TOKEN_BYTES_MAX} bytes")
+        login = self.hub.people.login(request.token, self.hub.clock.wall_ms())
         if login is None or login.user != self.user:
             raise Refusal("FORBIDDEN")  # AUTH-4: the old token stays in force
         self.opening.login = login
@@ -291,6 +291,9 @@ class Session:
             self.go_away("STALLED")
         elif "ping" in due or "stalled" in due:
             self._asked_stalled = self._asked_stalled or "stalled" in due
+            self._sent_at = now  # also where it cannot leave now: what waits for a slow peer does not grow by Pings
+            if self.slow:
+                return self._arm()
             self.send(Frame(ping=Ping(nonce=self.inbound & 0xFFFFFFFF, push_seq=self.pushes.sent)))  # BEAT-5
         self._arm()
 

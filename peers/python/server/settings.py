@@ -48,7 +48,6 @@ OTHERS = {
     "sessionsPerUserMax": "sessions_per_user_max",
     "versionMin": "version_min",
     "versionMax": "version_max",
-    "newEpoch": "new_epoch",
 }
 
 
@@ -94,6 +93,12 @@ def _snake(name: str) -> str:
     return re.sub("[A-Z]", lambda letter: "_" + letter[0].lower(), name)
 
 
+def _number(path: str, name: str, value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise SettingsError(f"{path}: {name} has to be a whole number from 0 on, and is {value!r}")
+    return value
+
+
 def read_settings(path: str | None) -> Settings:
     """Settings from a JSON file (conformance/schema/settings.schema.json); what is not there is the default."""
     settings = Settings()
@@ -102,14 +107,21 @@ def read_settings(path: str | None) -> Settings:
             given = json.loads(Path(path).read_text())
         except (OSError, ValueError) as error:
             raise SettingsError(f"the settings in {path} cannot be read: {error}") from None
+        if not isinstance(given, dict):
+            raise SettingsError(f"{path}: the settings have to be one object")
         for key, value in given.items():
             if key in ("limits", "timers"):
                 known = settings.limits if key == "limits" else settings.timers
+                if not isinstance(value, dict):
+                    raise SettingsError(f"{path}: {key} has to be an object")
                 for name, number in value.items():
                     if _snake(name) not in known:
                         raise SettingsError(f"{path}: there is nothing called {name} in {key}")
-                    known[_snake(name)] = number
+                    known[_snake(name)] = _number(path, name, number)
+            elif key == "newEpoch":
+                settings.new_epoch = value is True
             elif key in OTHERS:
+                _number(path, key, value)
                 setattr(settings, OTHERS[key], value)
             else:
                 raise SettingsError(f"{path}: there is no setting {key}")
