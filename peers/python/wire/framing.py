@@ -57,6 +57,7 @@ class FrameReader:
         self.limit = limit
         self._buffer = bytearray()
         self._offset = 0  # of the buffer's first byte in the stream
+        self._message = 0  # where the WebSocket message begins that is being read
         self._broken = False
 
     @property
@@ -85,16 +86,23 @@ class FrameReader:
 
     def feed_message(self, data: bytes) -> Iterator[Message | UnknownFrame]:
         """The frames of one WebSocket message, which holds whole records and at least one (FRAME-2)."""
+        yield from self.feed(data)
+        self.end_message()
+
+    def end_message(self) -> None:
+        """Says that a WebSocket message ends here, for who feeds it in pieces as they come. Raises WireError (FRAME-2)."""
         if self._broken:
             return
-        if not data:
-            self._break()
-            raise WireError("MALFORMED", "FRAME-2", self._offset, "a WebSocket message without a record")
-        yield from self.feed(data)
+        end = self._offset + len(self._buffer)
         if self.waiting:
-            end = self._offset + len(self._buffer)
-            self._break()
-            raise WireError("MALFORMED", "FRAME-2", end, "a WebSocket message that ends inside a record")
+            says = "a WebSocket message that ends inside a record"
+        elif end == self._message:
+            says = "a WebSocket message without a record"
+        else:
+            self._message = end
+            return
+        self._break()
+        raise WireError("MALFORMED", "FRAME-2", end, says)
 
     def _break(self) -> None:
         self._broken = True
