@@ -218,7 +218,7 @@ class Client:
     def link_closed(self, link: Link, why: str) -> None:
         # Before it was open it is the dialling that has failed.
         self._link = None
-        self._engine.lost(self._now())
+        self._engine.lost(self._now(), why)
         self._settle()
 
     # --- the driver
@@ -296,7 +296,7 @@ class Client:
             if self._engine.session is None and self._link is None and not link.ended.done():
                 link.close(at_once=True)
                 raise OSError("the server does not answer the upgrade")
-        except OSError:
+        except OSError as error:
             if not self._closed:
-                self._engine.lost(self._now())
+                self._engine.lost(self._now(), str(error))
                 self._settle()

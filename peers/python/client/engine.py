@@ -83,14 +83,14 @@ class Engine:
             hello.receive_window = self._receive_window
         self.effects.transmit(Frame(hello=hello))
 
-    def lost(self, at: float) -> None:
+    def lost(self, at: float, why: str = "") -> None:
         """The connection is gone, or could not be made."""
         session, self.session = self.session, None
         self.outbox.lost(at)
         self.catchup.lost()
         self.past.lost()
         self._tokens.lost()
-        self.reach.lost(at, session is not None and session.healthy(at))
+        self.reach.lost(at, session is not None and session.healthy(at), why)
 
     def broken(self, code: str, kind: int = 0) -> None:
         """What came is refused: one Error, with the frame's kind if it was one (ERR-7), and nothing behind it counts (FRAME-22)."""

@@ -41,8 +41,8 @@ class Reach:
         self.attempts += 1
         self._effects.tell("connection", state="connecting")
 
-    def lost(self, at: float, healthy: bool) -> None:
-        """The connection is gone, or never was."""
+    def lost(self, at: float, healthy: bool, why: str) -> None:
+        """The connection is gone, or never was; `why` is for a person."""
         if self.phase != "busy":
             return
         if healthy:
@@ -55,7 +55,7 @@ class Reach:
         # A window spreads the herd by itself (AWAY-6); without one the usual backoff holds (RECON-1).
         wait = self._rng.uniform(0, window_ms) if window_ms > 0 else self.terms.reconnect_delay(self.attempts, self._rng)
         self.due = at + max(wait, retry_after_ms)
-        self._effects.tell("connection", state="waiting", **({"code": code} if code else {}))
+        self._effects.tell("connection", state="waiting", **({"code": code} if code else {}), **({"why": why} if why else {}))
         if retry == "REAUTH":
             self._rejected = self.token
             self._effects.tell("needToken")
