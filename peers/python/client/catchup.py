@@ -265,6 +265,7 @@ class CatchUp:
         pull.running = False
         if code_name(error.code) == "CURSOR_AHEAD" or retry_name(error.retry) == "AFTER_RESYNC":
             pull.ahead = error.seq if error.HasField("seq") else None
+            pull.refused = pull.ahead is not None  # until the sync has brought the cursor back
             pull.not_before = at + self.terms.send_delay(1, self._rng)
             self.doubt()
         elif retry_name(error.retry) == "NEVER":

@@ -177,7 +177,10 @@ class Engine:
         if key is None or not self.session.pushed(push.push_seq, key, push.entry.seq):
             self._start_over(at)
             return
-        self.inbox.pushed(self.inbox.room(key), entry_of(push.entry, self.inbox.user), at)
+        if self.inbox.rebasing:
+            self.catchup.noticed(key, push.entry.seq)  # no cursor to join it to yet: it is pulled, and acknowledged then
+        else:
+            self.inbox.pushed(self.inbox.room(key), entry_of(push.entry, self.inbox.user), at)
 
     def _start_over(self, at: float) -> None:
         """A push is lost on a connection that loses nothing: no ack can pass it in this session (ACK-13, GAP-10)."""
@@ -186,7 +189,7 @@ class Engine:
 
     def _on_head_notify(self, notify, at: float) -> None:
         key = key_of(notify.conversation)
-        if key is not None and notify.head > self.inbox.room(key).cursor:
+        if key is not None and (self.inbox.rebasing or notify.head > self.inbox.room(key).cursor):
             self.catchup.noticed(key, notify.head)
 
     def _on_offline_page(self, page, at: float) -> None:
@@ -297,7 +300,9 @@ class Engine:
         wake = None
         if session.phase == "open":
             ask = self._asker(at)
-            wake = soonest(self.outbox.pump(at, wall_ms, ask), self.catchup.pump(at, ask), self._tokens.pump(at, ask))
+            wake = soonest(self.catchup.pump(at, ask), self._tokens.pump(at, ask))
+            if not self.inbox.rebasing:  # a SendAck's seq is of the new log, and has no place before the sync
+                wake = soonest(wake, self.outbox.pump(at, wall_ms, ask))
             self.past.pump(ask)
         if session.phase != "greeting":
             self._acknowledge(at)

@@ -203,7 +203,7 @@ class Inbox:
         """
         room.cursor = min(room.cursor, cursor, head)
         room.read = min(room.read, head)
-        room.head = head
+        room.head = max(room.head, head) if self.rebasing else head  # what was noticed since Welcome is of the new log
         top = self._store.leave_behind(room.key, room.cursor)
         self._store.drop_gaps(room.key, room.cursor)
         room.held.clear()

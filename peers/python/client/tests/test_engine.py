@@ -260,6 +260,42 @@ class EngineTest(unittest.TestCase):
         self.assertEqual(bench.told("unconfirmed"), [{"conversation": BEN, "above": 1}])
         self.assertEqual([entry.seq for entry in bench.store.entries(BEN, unconfirmed=True)], [1, 2, 3])
 
+    def test_a_push_of_the_new_log_in_front_of_its_sync_is_fetched_and_then_acknowledged(self) -> None:
+        bench = self.bench()
+        bench.open()
+        for seq in (1, 2, 3):
+            bench.pushes_entry(seq)
+        bench = self.bench(epoch="e2")
+        bench.sends(b"mine")
+        sent = bench.open(synced=False)
+        self.assertEqual(of(sent, "send_req"), [])
+        request = of(sent, "sync_req")[0]
+        bench.pushes_entry(1, body=b"another")
+        sent = bench.gives(sync_page={"request_id": request.request_id, "token": b"t"})
+        self.assertEqual(len(of(sent, "send_req")), 1)
+        pull = of(sent, "pull_offline")[0]
+        self.assertEqual((pull.after, of(sent, "deliver_ack")), (0, []))
+        message = {"sender_id": "ben", "client_msg_id": b"another".rjust(16), "body": b"another", "body_crc32": crc32(b"another")}
+        page = {"request_id": pull.request_id, "conversation": {"user_id": "ben"}, "head": 1, "floor": 1}
+        bench.gives(offline_page={**page, "entries": [{"seq": 1, "message": message}]})
+        self.assertEqual([ack.up_to for ack in of(bench.after(TIMERS["ack_delay_ms_max"]), "deliver_ack")], [1])
+        self.assertEqual([entry.body for entry in bench.store.entries(BEN, unconfirmed=True)], [b"another", b"x", b"x", b"x"])
+
+    def test_a_cursor_that_the_server_calls_ahead_goes_back_to_its_head_after_a_sync(self) -> None:
+        bench = self.bench()
+        bench.open()
+        for seq in (1, 2, 3):
+            bench.pushes_entry(seq)
+        sent = bench.gives(head_notify={"conversation": {"user_id": "ben"}, "head": 4})
+        pull = of(sent, "pull_offline")[0]
+        error = {"code": ERROR_CODE["ERROR_CODE_CURSOR_AHEAD"], "scope": 1, "retry": RETRY_CLASS["RETRY_CLASS_AFTER_RESYNC"]}
+        sent = bench.gives(error={**error, "request_id": pull.request_id, "frame_kind": 6, "seq": 2})
+        self.assertEqual(of(bench.after(30_000), "pull_offline"), [])
+        request = of(sent, "sync_req")[0]
+        bench.gives(sync_page={"request_id": request.request_id, "token": b"t2"})
+        self.assertEqual(bench.engine.inbox.room(BEN).cursor, 2)
+        self.assertEqual(bench.told("unconfirmed"), [{"conversation": BEN, "above": 2}])
+
     # --- the session and coming back
 
     def test_a_hello_of_a_later_run_is_above_those_of_the_one_before(self) -> None:
