@@ -1,7 +1,8 @@
 """One session: its phases, its timers, and who takes which frame. Chapters 3 and 8 of the specification.
 
-waiting (for Hello) -> greeting (until the turn ends) -> open -> closed, in which what is queued still leaves. Handlers of requests are in intake (sends), delivery (pushes and acks), offline (sync, pull,
-history) and receipts; they raise Refusal for what they do not carry out.
+waiting (for Hello) -> greeting (until the turn ends) -> open -> closed, in which what is queued still leaves. Handlers of requests
+are in intake (sends), delivery (pushes and acks), offline (sync, pull, history) and receipts; they raise Refusal for what they do
+not carry out.
 """
 
 from __future__ import annotations

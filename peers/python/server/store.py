@@ -59,6 +59,7 @@ class Store:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
+            self._lock.close()
             raise StoreInUse(f"another server has the data in {folder}") from None
         self._db = sqlite3.connect(Path(folder) / "imwire.sqlite3", isolation_level=None)
         self._db.execute("PRAGMA journal_mode = WAL")
@@ -121,6 +122,7 @@ class Store:
     def close(self) -> None:
         self.commit()
         self._db.close()
+        self._lock.close()
 
     def next_change(self) -> int:
         self.change += 1
@@ -165,7 +167,7 @@ class Store:
         return self.write("INSERT INTO logs (kind, one, other, head, floor) VALUES (?, ?, ?, ?, ?)", values).lastrowid
 
     def make_group(self, group: str, members: list[str], first_seq: int = 1) -> None:
-        log = Log(self._make(GROUP, group, "", first_seq - 1, first_seq), GROUP, group, "", first_seq - 1, first_seq)
+        log = Log(self._make(GROUP, group, "", first_seq - 1, 1), GROUP, group, "", first_seq - 1, 1)
         for user in members:
             self.join(log, user)
 
