@@ -1,0 +1,29 @@
+package imwire.peer.client;
+
+import com.google.protobuf.Descriptors.FieldDescriptor;
+import imwire.v1.Handshake.Limits;
+import imwire.v1.Handshake.Timers;
+
+/** What a Welcome may say. */
+final class Lawful {
+  private static final long DAY_MS = 86_400_000;
+
+  private Lawful() {}
+
+  /** Each is 1 ms to a day (CONN-15). */
+  static boolean timers(Timers timers) {
+    for (FieldDescriptor field : Timers.getDescriptor().getFields()) {
+      long ms = Integer.toUnsignedLong((Integer) timers.getField(field));
+      if (ms == 0 || ms > DAY_MS) return false;
+    }
+    return true;
+  }
+
+  /** Only the receive window may be 0 (CONN-10): with a frame limit of 0 nothing could be said any more. */
+  static boolean limits(Limits limits) {
+    for (FieldDescriptor field : Limits.getDescriptor().getFields()) {
+      if (field.getNumber() != Limits.RECEIVE_WINDOW_FIELD_NUMBER && (Integer) limits.getField(field) == 0) return false;
+    }
+    return true;
+  }
+}
