@@ -122,6 +122,8 @@ final class CatchUp {
       trustHead(conv);
       inbox.advance(conv, List.of(), null);
       tellUnconfirmed(conv);
+      // A cursor that the server has too low keeps it from pushing: an empty pull raises it (PUSH-2, PULL-20).
+      if (Conv.above(conv.cursor(), conv.cursorAtServer)) acknowledgeSoon(conv);
     }
     inbox.acknowledge();
     marks.repeat();
@@ -194,13 +196,8 @@ final class CatchUp {
     if (conv.inLimbo() || conv.refused || conv.aheadOf != null) return false;
     if (conv.more || conv.ackDue || conv.mending) return true;
     if (conv.holeDue && !conv.buffer.isEmpty()) return true;
-    boolean behind = conv.holeDue || Conv.above(conv.head(), conv.cursor()) || Conv.above(conv.cursor(), conv.cursorAtServer) && !conv.ackTimerRuns && syncedOnce(conv);
+    boolean behind = conv.holeDue || Conv.above(conv.head(), conv.cursor());
     return behind && (everything || conv.lookedAt);
-  }
-
-  /** A cursor that the server has too low keeps it from pushing: an empty pull raises it. */
-  private boolean syncedOnce(Conv conv) {
-    return false;
   }
 
   private void pull(Conv conv) {
@@ -234,7 +231,6 @@ final class CatchUp {
     if (inbox.took(conv, page, pull.after)) conv.emptyPulls = 0;
     else if (isDue(conv)) nothingNew(conv);
     if (!conv.more && Conv.above(conv.cursor(), conv.cursorAtServer)) acknowledgeSoon(conv);
-    if (!conv.more) tellUnconfirmed(conv);
     pump();
   }
 
@@ -257,10 +253,9 @@ final class CatchUp {
     });
   }
 
-  /** The new log has been read to its end: what it did not confirm is told once (RECON-7). */
+  /** As soon as the cursor has moved back: a pull may take long, or confirm nothing (RECON-7). */
   private void tellUnconfirmed(Conv conv) {
-    boolean level = !conv.inLimbo() && !Conv.above(conv.head(), conv.cursor());
-    if (!level || conv.unconfirmedTold || conv.unconfirmed().isEmpty()) return;
+    if (conv.inLimbo() || conv.unconfirmedTold || conv.unconfirmed().isEmpty()) return;
     conv.unconfirmedTold = true;
     application.unconfirmed(conv, conv.unconfirmed().get(0).entry().getSeq() - 1);
   }

@@ -150,7 +150,8 @@ public final class Client implements Session.Listener {
 
   @Override
   public void opened(Welcome welcome, boolean newEpoch) {
-    dedupWindowMs = welcome.getDedupWindowMs() < 0 ? Long.MAX_VALUE : welcome.getDedupWindowMs();
+    // More than a thousand years is for ever: no sum with a clock may run over.
+    dedupWindowMs = Long.compareUnsigned(welcome.getDedupWindowMs(), 1L << 45) > 0 ? Long.MAX_VALUE : welcome.getDedupWindowMs();
     catchUp.opened();
     outbox.opened();
     history.pump();

@@ -76,8 +76,9 @@ public final class Loop implements Executor, Runnable {
       }
       waiting.drainTo(turn);
       while (!turn.isEmpty()) turn.poll().run();
-      for (Timer next = timers.peek(); next != null && next.atMs <= nowMs(); next = timers.peek()) {
-        timers.poll();
+      // Only what is due by now: a timer that sets another one does not keep the turn from its end.
+      for (long due = nowMs(); !timers.isEmpty() && timers.peek().atMs <= due; ) {
+        Timer next = timers.poll();
         if (next.task != null) next.task.run();
       }
       endOfTurn.run();

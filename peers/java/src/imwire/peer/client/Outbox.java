@@ -152,7 +152,7 @@ final class Outbox {
         giveUp(send, "");
         continue;
       }
-      if (send.firstSentMs() > 0) next = Math.min(next, now + leftMs);
+      if (leftMs != Long.MAX_VALUE) next = Math.min(next, now + leftMs);
       boolean free = send.inFlight || (room > 0 && !held.contains(send.conversation) && !waits(send));
       if (free && send.dueMs <= now) {
         if (!send.inFlight) room--;
@@ -262,7 +262,9 @@ final class Outbox {
   /** A clock that went back only makes the window longer than it is: the age is never below 0. */
   private long windowLeftMs(Send send) {
     if (send.firstSentMs() == 0 || send.byHand()) return Long.MAX_VALUE;
-    return dedupWindowMs.getAsLong() - Math.max(0, wallMs.getAsLong() - send.firstSentMs());
+    long windowMs = dedupWindowMs.getAsLong();
+    if (windowMs == Long.MAX_VALUE) return windowMs;
+    return windowMs - Math.max(0, wallMs.getAsLong() - send.firstSentMs());
   }
 
   private boolean tooLarge(Send send) {

@@ -34,6 +34,8 @@ final class Session {
   private enum Phase { RESTING, GREETING, OPEN, LEAVING, STOPPED }
 
   static final int VERSION = 1000;
+  /** How long a connection may take to its Welcome. No timer of an earlier Welcome is meant for it. */
+  private static final long GREETING_MS = 10000;
   /** The defaults of chapter 3, in force before the first Welcome. */
   private static final Timers DEFAULTS = Timers.newBuilder().setHeartbeatMs(25000).setSendTimeoutMs(10000)
       .setSendRetryMsMin(200).setSendRetryMsBase(1000).setSendRetryMsMax(30000)
@@ -160,9 +162,9 @@ final class Session {
     lastRequestId = 0;
     goAway = null;
     application.connection("connecting", null, false);
-    Wire opened = new Wire(this, url, timers.getSendTimeoutMs());
+    Wire opened = new Wire(this, url, GREETING_MS);
     wire = opened;
-    deadline = loop.after(timers.getSendTimeoutMs(), () -> silent(opened));
+    deadline = loop.after(GREETING_MS, () -> silent(opened));
   }
 
   private void silent(Wire on) {
@@ -184,12 +186,12 @@ final class Session {
       case GO_AWAY -> goAway(frame.getGoAway());
       case WELCOME -> {
         if (phase == Phase.GREETING) welcome(frame.getWelcome());
-        else violation();
+        else violation(frame);
       }
       // Kinds that only clients send (CONN-19).
-      case HELLO, SEND_REQ, DELIVER_ACK, PULL_OFFLINE, TOKEN_REFRESH, QUERY_SEND, SYNC_REQ, PULL_HISTORY -> violation();
+      case HELLO, SEND_REQ, DELIVER_ACK, PULL_OFFLINE, TOKEN_REFRESH, QUERY_SEND, SYNC_REQ, PULL_HISTORY -> violation(frame);
       default -> {
-        if (phase == Phase.GREETING) violation();
+        if (phase == Phase.GREETING) violation(frame);
         else listener.frame(frame);
       }
     }
@@ -261,14 +263,14 @@ final class Session {
     }
   }
 
-  private void violation() {
-    refuse(ErrorCode.ERROR_CODE_PROTOCOL_VIOLATION);
+  private void violation(Frame frame) {
+    refuse(ErrorCode.ERROR_CODE_PROTOCOL_VIOLATION, frame.getBodyCase().getNumber());
   }
 
-  /** Tells the peer that its bytes end the session, and ends it (ERR-6). */
-  void refuse(ErrorCode code) {
+  /** Tells the peer what ends the session, and ends it (ERR-6). `kind` is 0 where the bytes were no frame (ERR-7). */
+  void refuse(ErrorCode code, int kind) {
     wire.send(Frame.newBuilder().setError(ErrorFrame.newBuilder().setCode(code).setScope(ErrorScope.ERROR_SCOPE_SESSION)
-        .setRetry(RetryClass.RETRY_CLASS_RECONNECT)).build());
+        .setRetry(RetryClass.RETRY_CLASS_RECONNECT).setFrameKind(kind)).build());
     gone(0, null);
   }
 

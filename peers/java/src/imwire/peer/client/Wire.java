@@ -22,7 +22,7 @@ final class Wire implements Link.Events, RecordReader.Sink {
   /** One and a half heartbeats of silence end a connection (BEAT-4). */
   private static final double SILENCE = 1.5;
   /** A little before the heartbeat, so that a late timer is still in time (BEAT-2). */
-  private static final double IN_TIME = 0.8;
+  private static final double IN_TIME = 0.9;
 
   private final Session session;
   private final Link link;
@@ -30,6 +30,7 @@ final class Wire implements Link.Events, RecordReader.Sink {
   private final ByteArrayOutputStream out = new ByteArrayOutputStream();
   private long heardMs;
   private long nextPingMs;
+  private boolean pinged;
   private Timers timers;
   private int nonce;
   private boolean closed;
@@ -44,7 +45,7 @@ final class Wire implements Link.Events, RecordReader.Sink {
     this.timers = timers;
     reader.limit(limits.getFrameBytesMax());
     heardMs = session.loop.nowMs();
-    // Chance keeps clients that came back together apart (BEAT-6).
+    // Chance keeps clients that came back together apart (BEAT-6): no other frame takes the place of this Ping.
     nextPingMs = heardMs + Backoff.part((long) (timers.getHeartbeatMs() * IN_TIME), session.random);
     beat();
   }
@@ -58,7 +59,7 @@ final class Wire implements Link.Events, RecordReader.Sink {
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }
-    if (timers != null) nextPingMs = session.loop.nowMs() + (long) (timers.getHeartbeatMs() * IN_TIME);
+    if (pinged) nextPingMs = session.loop.nowMs() + (long) (timers.getHeartbeatMs() * IN_TIME);
   }
 
   void flush() {
@@ -115,7 +116,7 @@ final class Wire implements Link.Events, RecordReader.Sink {
   @Override
   public void unsupported(int kind) {
     if (timers == null) {
-      session.refuse(ErrorCode.ERROR_CODE_PROTOCOL_VIOLATION);
+      session.refuse(ErrorCode.ERROR_CODE_PROTOCOL_VIOLATION, kind);
       return;
     }
     send(Frame.newBuilder().setError(ErrorFrame.newBuilder().setCode(ErrorCode.ERROR_CODE_UNSUPPORTED_FRAME)
@@ -124,7 +125,7 @@ final class Wire implements Link.Events, RecordReader.Sink {
 
   @Override
   public void fault(ErrorCode code, String clause) {
-    if (!closed) session.refuse(code);
+    if (!closed) session.refuse(code, 0);
   }
 
   private void beat() {
@@ -135,7 +136,10 @@ final class Wire implements Link.Events, RecordReader.Sink {
       session.gone(0, null);
       return;
     }
-    if (now >= nextPingMs) send(Frame.newBuilder().setPing(Ping.newBuilder().setNonce(++nonce)).build());
+    if (now >= nextPingMs) {
+      pinged = true;
+      send(Frame.newBuilder().setPing(Ping.newBuilder().setNonce(++nonce)).build());
+    }
     session.loop.after(Math.min(silentMs, nextPingMs) - now, this::beat);
   }
 }
