@@ -15,7 +15,7 @@ fresh() {
   [ -f "$stamp" ] && [ -z "$(find "$@" -newer "$stamp" -print -quit)" ]
 }
 bindings_fresh() { fresh "$out/bindings.stamp" "$here/proto" "$proto/imwire/v1"; }
-client_fresh() { fresh "$out/client.stamp" "$here/src" "$here/build.sh" "$out/bindings.stamp"; }
+client_fresh() { fresh "$out/client.stamp" "$here/src" "$here/test" "$here/build.sh" "$out/bindings.stamp"; }
 if bindings_fresh && client_fresh; then exit 0; fi
 
 for tool in protoc javac flock; do
@@ -38,14 +38,19 @@ if ! bindings_fresh; then
   (cd "$proto" && protoc -I . -I "$here/proto" --java_out="$out/gen" imwire/v1/*.proto store.proto)
   find "$out/gen" -name '*.java' >"$out/gen.list"
   $javac -nowarn -Xlint:none -cp "$jars/protobuf.jar" -d "$out/bindings" "@$out/gen.list"
+  (cd "$out/bindings" && jar --create --no-compress --file "$out/bindings.new" .)
+  mv "$out/bindings.new" "$out/bindings.jar"
   # The stamp is from before the build: what was changed meanwhile is built the next time.
   mv "$out/begun" "$out/bindings.stamp"
 fi
 if ! client_fresh; then
   echo "build.sh: the client ..." >&2
-  rm -rf "$out/classes" && mkdir -p "$out/classes"
+  # Into a folder of its own: an adapter that runs meanwhile goes on with the classes that it was started with.
+  rm -rf "$out/new" && mkdir -p "$out/new"
   touch "$out/begun"
-  find "$here/src" -name '*.java' >"$out/src.list"
-  $javac -Xlint:all -Werror -cp "$jars/protobuf.jar:$jars/gson.jar:$out/bindings" -d "$out/classes" "@$out/src.list"
+  find "$here/src" "$here/test" -name '*.java' >"$out/src.list"
+  $javac -Xlint:all -Werror -cp "$jars/protobuf.jar:$jars/gson.jar:$out/bindings" -d "$out/new" "@$out/src.list"
+  (cd "$out/new" && jar --create --no-compress --file "$out/client.new" .)
+  mv "$out/client.new" "$out/client.jar"
   mv "$out/begun" "$out/client.stamp"
 fi

@@ -86,7 +86,7 @@ final class Inbox {
       }
     } else {
       conv.buffer.put(entry.getSeq(), entry);
-      if (conv.buffer.size() > BUFFERED_MAX) conv.buffer.pollLastEntry();
+      if (conv.buffer.size() > BUFFERED_MAX) conv.dropped = Conv.max(conv.dropped, conv.buffer.pollLastEntry().getKey());
     }
     advance(conv, List.of(), null);
   }
@@ -161,6 +161,7 @@ final class Inbox {
     store.change(Change.newBuilder().setEntriesTaken(act));
     conv.emptyPulls = 0;
     conv.holeDue = false;
+    if (conv.buffer.isEmpty()) conv.headAtLeast(conv.dropped);
     if (skipped != null) application.gap(conv, skipped);
     for (TakenEntry entry : handed) {
       application.message(conv, new Slot(entry.getEntry(), entry.getDamaged()));

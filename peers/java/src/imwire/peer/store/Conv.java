@@ -39,6 +39,9 @@ public final class Conv {
   /** Entries that wait behind a hole (GAP-1). */
   public final NavigableMap<Long, Entry> buffer = new TreeMap<>(Long::compareUnsigned);
 
+  /** The highest entry that had no room in the buffer (GAP-7): there is at least so much to pull behind the hole. */
+  public long dropped;
+
   /** How often a page with `after` just below has brought the seq damaged (GAP-13). */
   public final Map<Long, Integer> damage = new HashMap<>();
 

@@ -151,6 +151,7 @@ public final class Store implements Closeable {
       conv.entries.forEach(conv.limbo::putIfAbsent);
       conv.entries.clear();
       conv.buffer.clear();
+      conv.dropped = 0;
       conv.watermarks.clear();
       conv.cursor = 0;
       conv.head = 0;
