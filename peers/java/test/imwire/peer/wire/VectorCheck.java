@@ -72,7 +72,7 @@ public final class VectorCheck {
   }
 
   private static String crc(JsonObject vector) {
-    long crc = Integer.toUnsignedLong(Slot.crc(ByteString.copyFrom(hex(vector.get("hex")))));
+    long crc = Integer.toUnsignedLong(Slot.crc(ByteString.copyFrom(hex(vector.get("body")))));
     return crc == vector.get("crc32").getAsLong() ? null : "computed as " + crc;
   }
 
