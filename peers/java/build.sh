@@ -31,6 +31,24 @@ exec 9>"$out/lock"
 flock 9
 javac="javac -J-XX:TieredStopAtLevel=1 -J-XX:+UseSerialGC --release 17 -proc:none"
 
+# An archive of the classes that a start loads: it halves the time to the first Hello. A JVM that cannot use it does without.
+warm_up() {
+  echo "build.sh: the archive of classes ..." >&2
+  rm -f "$out/classes.jsa"
+  data=$(mktemp -d)
+  for url in ws tcp; do
+    echo '{"id":1,"do":"hello","protocol":1}'
+    echo '{"id":2,"do":"start","url":"'$url'://127.0.0.1:9","device":"d","token":"t","data":"'$data'"}'
+    echo '{"id":3,"do":"send","ref":"r","conversation":{"user":"u"},"contentType":"t","body":""}'
+    echo '{"id":4,"do":"messages","conversation":{"user":"u"}}'
+    sleep 0.3
+    echo '{"id":5,"do":"stop"}'
+  done | java -XX:ArchiveClassesAtExit="$out/classes.jsa" -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xlog:cds=off -Xlog:cds+dynamic=off \
+    -cp "$out/client.jar:$out/bindings.jar:$jars/protobuf.jar:$jars/gson.jar" imwire.peer.adapter.Adapter >"$out/warm-up.log" 2>&1 ||
+    echo "build.sh: there is no archive of classes; $out/warm-up.log says why" >&2
+  rm -rf "$data"
+}
+
 if ! bindings_fresh; then
   echo "build.sh: the bindings ..." >&2
   rm -rf "$out/gen" "$out/bindings" && mkdir -p "$out/gen" "$out/bindings"
@@ -52,5 +70,6 @@ if ! client_fresh; then
   $javac -Xlint:all -Werror -cp "$jars/protobuf.jar:$jars/gson.jar:$out/bindings" -d "$out/new" "@$out/src.list"
   (cd "$out/new" && jar --create --no-compress --file "$out/client.new" .)
   mv "$out/client.new" "$out/client.jar"
+  warm_up
   mv "$out/begun" "$out/client.stamp"
 fi

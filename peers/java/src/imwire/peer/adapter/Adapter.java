@@ -42,10 +42,10 @@ public final class Adapter {
       loop.run();
     } catch (RuntimeException e) {
       e.printStackTrace();
-      Runtime.getRuntime().halt(OWN_FAULT);
+      System.exit(OWN_FAULT);
     }
     // Behind its close a connection may linger for a moment; nothing here waits for it.
-    Runtime.getRuntime().halt(0);
+    System.exit(0);
   }
 
   private void endOfTurn() {

@@ -161,7 +161,10 @@ final class Inbox {
     store.change(Change.newBuilder().setEntriesTaken(act));
     conv.emptyPulls = 0;
     conv.holeDue = false;
-    if (conv.buffer.isEmpty()) conv.headAtLeast(conv.dropped);
+    if (conv.buffer.isEmpty() && Conv.above(conv.dropped, to)) {
+      conv.headAtLeast(conv.dropped);
+      session.loop.execute(catchUp::pump);
+    }
     if (skipped != null) application.gap(conv, skipped);
     for (TakenEntry entry : handed) {
       application.message(conv, new Slot(entry.getEntry(), entry.getDamaged()));
