@@ -86,6 +86,7 @@ final class CatchUp {
       syncAgain = true;
       return;
     }
+    syncAgain = false;
     chain.clear();
     ask(ByteString.EMPTY);
     if (audit != null) audit.cancel();
@@ -129,10 +130,7 @@ final class CatchUp {
     marks.repeat();
     application.synced();
     pump();
-    if (syncAgain) {
-      syncAgain = false;
-      sync();
-    }
+    if (syncAgain) sync();
   }
 
   /** Behind CURSOR_AHEAD the sync has been asked; now the server's head holds (GAP-11). */

@@ -6,6 +6,12 @@ import imwire.v1.Handshake.Timers;
 
 /** What a Welcome may say. */
 final class Lawful {
+  /** The defaults of chapter 3, in force before the first Welcome. */
+  static final Timers DEFAULTS = Timers.newBuilder().setHeartbeatMs(25000).setSendTimeoutMs(10000)
+      .setSendRetryMsMin(200).setSendRetryMsBase(1000).setSendRetryMsMax(30000)
+      .setReconnectMsMin(500).setReconnectMsBase(500).setReconnectMsMax(20000).setHealthyMs(10000)
+      .setAckDelayMsMax(500).setGapGraceMs(500).setAuditMs(300000).setStalledMs(60000).setTokenGraceMs(30000).build();
+
   private static final long DAY_MS = 86_400_000;
 
   private Lawful() {}

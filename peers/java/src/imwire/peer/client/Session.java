@@ -36,12 +36,6 @@ final class Session {
   static final int VERSION = 1000;
   /** How long a connection may take to its Welcome. No timer of an earlier Welcome is meant for it. */
   private static final long GREETING_MS = 10000;
-  /** The defaults of chapter 3, in force before the first Welcome. */
-  private static final Timers DEFAULTS = Timers.newBuilder().setHeartbeatMs(25000).setSendTimeoutMs(10000)
-      .setSendRetryMsMin(200).setSendRetryMsBase(1000).setSendRetryMsMax(30000)
-      .setReconnectMsMin(500).setReconnectMsBase(500).setReconnectMsMax(20000).setHealthyMs(10000)
-      .setAckDelayMsMax(500).setGapGraceMs(500).setAuditMs(300000).setStalledMs(60000).setTokenGraceMs(30000).build();
-
   final Loop loop;
   final Random random;
   private final Store store;
@@ -53,7 +47,7 @@ final class Session {
   private final Tokens tokens;
   private Phase phase = Phase.RESTING;
   private Wire wire;
-  private Timers timers = DEFAULTS;
+  private Timers timers = Lawful.DEFAULTS;
   private Limits limits = Limits.getDefaultInstance();
   private int attempt;
   private int failures;
@@ -94,10 +88,6 @@ final class Session {
   /** True while DeliverAck may be sent: behind a GoAway as well (AWAY-8). */
   boolean mayAcknowledge() {
     return phase == Phase.OPEN || phase == Phase.LEAVING;
-  }
-
-  boolean isResting() {
-    return phase == Phase.RESTING && wire == null;
   }
 
   boolean isStopped() {
@@ -230,7 +220,7 @@ final class Session {
 
   private void error(ErrorFrame error) {
     // A scope that is not known is read as the request's: who means the session ends it (FRAME-13, ERR-5).
-    if (error.getScope() == ErrorScope.ERROR_SCOPE_SESSION) ended(error.getCode(), error.getCodeValue(), error.getRetry(), Integer.toUnsignedLong(error.getRetryAfterMs()));
+    if (error.getScope() == ErrorScope.ERROR_SCOPE_SESSION) ended(error);
     else if (phase != Phase.GREETING) listener.frame(Frame.newBuilder().setError(error).build());
   }
 
@@ -247,20 +237,23 @@ final class Session {
     if (away.getRetry() == RetryClass.RETRY_CLASS_NEVER) stopped(Codes.name(away.getCode(), away.getCodeValue()), false);
   }
 
-  /** The session ends here, by an Error of session scope or the class of a GoAway. */
-  private void ended(ErrorCode code, int number, RetryClass retry, long notBeforeMs) {
-    String name = Codes.name(code, number);
-    switch (retry) {
+  /** The session ends here (ERR-6); a class that is not known comes back (ERR-4). */
+  private void ended(ErrorFrame error) {
+    String name = Codes.name(error.getCode(), error.getCodeValue());
+    switch (error.getRetry()) {
       case RETRY_CLASS_NEVER -> stopped(name, false);
-      case RETRY_CLASS_REAUTH -> {
-        leave();
-        failures++;
-        phase = Phase.RESTING;
-        application.connection("waiting", name, false);
-        tokens.rejected(name);
-      }
-      default -> gone(notBeforeMs, name);
+      case RETRY_CLASS_REAUTH -> wantToken(name);
+      default -> gone(Integer.toUnsignedLong(error.getRetryAfterMs()), name);
     }
+  }
+
+  /** No connection with this token any more (AUTH-2). */
+  private void wantToken(String code) {
+    leave();
+    failures++;
+    phase = Phase.RESTING;
+    application.connection("waiting", code, false);
+    tokens.rejected(code);
   }
 
   private void violation(Frame frame) {
@@ -274,21 +267,15 @@ final class Session {
     gone(0, null);
   }
 
-  void closed(String why) {
-    gone(0, null);
-  }
-
   /** The connection is lost or given up; the next one comes by itself (RECON-3). */
   void gone(long notBeforeMs, String code) {
     GoAway away = goAway;
-    leave();
-    failures++;
     if (away != null && away.getRetry() == RetryClass.RETRY_CLASS_REAUTH) {
-      phase = Phase.RESTING;
-      application.connection("waiting", Codes.name(away.getCode(), away.getCodeValue()), false);
-      tokens.rejected(Codes.name(away.getCode(), away.getCodeValue()));
+      wantToken(Codes.name(away.getCode(), away.getCodeValue()));
       return;
     }
+    leave();
+    failures++;
     long windowMs = away == null ? 0 : Integer.toUnsignedLong(away.getReconnectWindowMs());
     // A window spreads the herd in place of the backoff (AWAY-6); a window of 0 spreads nothing.
     long delayMs = windowMs > 0 ? Backoff.part(windowMs, random) : Math.max(notBeforeMs, Backoff.reconnectMs(timers, failures, random));

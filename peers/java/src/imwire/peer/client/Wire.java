@@ -102,7 +102,7 @@ final class Wire implements Link.Events, RecordReader.Sink {
 
   @Override
   public void closed(String why) {
-    if (!closed) session.closed(why);
+    if (!closed) session.gone(0, null);
   }
 
   @Override

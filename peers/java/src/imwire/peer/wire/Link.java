@@ -29,10 +29,10 @@ public interface Link {
 
   /** Opens a link to ws://, wss://, tcp:// or tls://. */
   static Link open(URI url, long timeoutMs, Executor executor, Events events) {
-    return switch (url.getScheme()) {
-      case "ws", "wss" -> new WebSocketLink(url, timeoutMs, executor, events);
-      case "tcp", "tls" -> new TcpLink(url, timeoutMs, executor, events);
-      default -> throw new IllegalArgumentException("no transport for " + url.getScheme() + "://; use ws, wss, tcp or tls");
-    };
+    switch (url.getScheme() == null ? "" : url.getScheme()) {
+      case "ws", "wss", "tcp", "tls" -> { }
+      default -> throw new IllegalArgumentException("no transport for " + url + "; use ws://, wss://, tcp:// or tls://");
+    }
+    return new SocketLink(url, timeoutMs, executor, events);
   }
 }

@@ -14,8 +14,8 @@ import javax.net.ssl.SSLParameters;
 import javax.net.ssl.SSLSocket;
 import javax.net.ssl.SSLSocketFactory;
 
-/** TCP, or TLS with the ALPN name imwire/1 (chapter 3). One thread reads, one writes: a peer that reads nothing stops neither. */
-final class TcpLink implements Link {
+/** A socket, plain or TLS. One thread reads, one writes: a peer that reads nothing stops neither. */
+final class SocketLink implements Link {
   private static final byte[] END = {};
   private static final long LINGER_MS = 1000;
 
@@ -23,21 +23,24 @@ final class TcpLink implements Link {
   private final int timeoutMs;
   private final Executor executor;
   private final Events events;
+  private final Carrier carrier;
   private final LinkedBlockingQueue<byte[]> queue = new LinkedBlockingQueue<>();
   private volatile Socket socket;
   private volatile boolean closing;
 
-  TcpLink(URI url, long timeoutMs, Executor executor, Events events) {
+  SocketLink(URI url, long timeoutMs, Executor executor, Events events) {
     this.url = url;
     this.timeoutMs = (int) Math.min(timeoutMs, Integer.MAX_VALUE);
     this.executor = executor;
     this.events = events;
+    Carrier.Teller teller = told -> executor.execute(() -> told.accept(events));
+    carrier = url.getScheme().startsWith("ws") ? new WebSocketCarrier(url, teller, queue::add) : new TcpCarrier(teller);
     daemon("imwire-read", this::read);
   }
 
   @Override
   public void send(byte[] records) {
-    if (!closing) queue.add(records);
+    if (!closing) queue.add(carrier.wrap(records));
   }
 
   @Override
@@ -67,8 +70,7 @@ final class TcpLink implements Link {
       InputStream in = connected.getInputStream();
       byte[] chunk = new byte[65536];
       for (int count = in.read(chunk); count >= 0; count = in.read(chunk)) {
-        byte[] bytes = Arrays.copyOf(chunk, count);
-        executor.execute(() -> events.bytes(bytes));
+        carrier.unwrap(Arrays.copyOf(chunk, count));
       }
     } catch (IOException e) {
       why = e.getMessage() == null ? e.toString() : e.getMessage();
@@ -78,15 +80,20 @@ final class TcpLink implements Link {
     executor.execute(() -> events.closed(reason));
   }
 
+  private int port() {
+    if (url.getPort() > 0) return url.getPort();
+    return url.getScheme().equals("wss") ? 443 : 80;
+  }
+
   private Socket connect() throws IOException {
     Socket plain = new Socket();
     plain.setTcpNoDelay(true);
-    plain.connect(new InetSocketAddress(url.getHost(), url.getPort()), timeoutMs);
-    if (!url.getScheme().equals("tls")) return plain;
+    plain.connect(new InetSocketAddress(url.getHost(), port()), timeoutMs);
+    if (url.getScheme().equals("tcp") || url.getScheme().equals("ws")) return plain;
     SSLSocketFactory factory = (SSLSocketFactory) SSLSocketFactory.getDefault();
-    SSLSocket secure = (SSLSocket) factory.createSocket(plain, url.getHost(), url.getPort(), true);
+    SSLSocket secure = (SSLSocket) factory.createSocket(plain, url.getHost(), port(), true);
     SSLParameters parameters = secure.getSSLParameters();
-    parameters.setApplicationProtocols(new String[] {"imwire/1"});
+    if (url.getScheme().equals("tls")) parameters.setApplicationProtocols(new String[] {"imwire/1"});
     parameters.setEndpointIdentificationAlgorithm("HTTPS");
     secure.setSSLParameters(parameters);
     secure.startHandshake();
@@ -96,6 +103,7 @@ final class TcpLink implements Link {
   private void write(Socket to, Thread reader) {
     try (to) {
       for (byte[] next = queue.take(); next != END; next = queue.take()) to.getOutputStream().write(next);
+      to.getOutputStream().write(carrier.farewell());
       // A close with unread bytes would reset the connection and could swallow our last Error: end our half first, and
       // give the peer a moment to end its own.
       to.shutdownOutput();
