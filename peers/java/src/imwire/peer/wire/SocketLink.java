@@ -64,6 +64,9 @@ final class SocketLink implements Link {
     String why = "the server has closed";
     try (Socket connected = connect()) {
       socket = connected;
+      connected.setSoTimeout(timeoutMs);
+      carrier.greet(connected.getInputStream(), connected.getOutputStream());
+      connected.setSoTimeout(0);
       Thread reader = Thread.currentThread();
       daemon("imwire-write", () -> write(connected, reader));
       executor.execute(events::opened);
