@@ -18,6 +18,23 @@ const widthOf = (text) =>
 const escaped = (text) =>
   text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;");
 
+/** What stands in one line of a note or beside an arrow, characters; a longer text gets a second one. */
+const LINE_MAX = 30;
+
+/** In lines that are about as long as each other. */
+export function wrapped(text) {
+  const count = Math.ceil(text.length / LINE_MAX);
+  const lines = [""];
+  for (const word of text.split(" ")) {
+    const line = lines.at(-1);
+    if (line !== "" && lines.length < count && line.length + word.length / 2 > text.length / count) lines.push(word);
+    else lines[lines.length - 1] = line === "" ? word : `${line} ${word}`;
+  }
+  return lines;
+}
+
+const wideOf = (text) => Math.max(...wrapped(text).map(widthOf));
+
 /** @typedef {{kind: "message", from: string, to: string, dashed: boolean, lost: boolean, text: string}} Message */
 /** @typedef {{kind: "note", over: string[], text: string}} Note */
 
@@ -67,7 +84,7 @@ function placed(names, participants, steps) {
   for (const step of steps) {
     const of = (step.kind === "note" ? step.over : [step.from, step.to]).map((name) => place.get(name));
     const [low, high] = [Math.min(...of), Math.max(...of)];
-    const width = widthOf(step.text) + 2 * PADDING;
+    const width = wideOf(step.text) + 2 * PADDING;
     if (low !== high) wants.push([low, high, width + (step.kind === "note" ? -2 * PADDING : PADDING)]);
     else if (step.kind === "message") {
       if (low === names.length - 1) right = Math.max(right, width + 2 * PADDING);
@@ -97,17 +114,25 @@ export function drawSequence(source) {
   if (names.length === 0) throw new Error("a sequence diagram without anybody in it");
   const { at, width } = placed(names, participants, steps);
   const parts = [];
+  // The last line stands at y, the others above it.
   const text = (x, y, says, anchor = "middle") =>
-    `<text x="${x}" y="${y}" text-anchor="${anchor}">${escaped(says)}</text>`;
-  let y = HEAD + 2 * PADDING;
+    wrapped(says)
+      .map(
+        (line, index, { length }) =>
+          `<text x="${x}" y="${y - (length - 1 - index) * LINE}" text-anchor="${anchor}">${escaped(line)}</text>`,
+      )
+      .join("");
+  let y = HEAD + PADDING;
   for (const step of steps) {
-    y += STEP;
+    const more = (wrapped(step.text).length - 1) * LINE;
+    y += STEP + more;
     if (step.kind === "note") {
       const of = step.over.map((name) => at.get(name));
-      const wide = Math.max(widthOf(step.text) + 2 * PADDING, Math.max(...of) - Math.min(...of) + 2 * PADDING);
+      const wide = Math.max(wideOf(step.text) + 2 * PADDING, Math.max(...of) - Math.min(...of) + 2 * PADDING);
       const middle = (Math.max(...of) + Math.min(...of)) / 2;
+      const high = LINE + 10 + more;
       parts.push(
-        `<rect class="note" x="${middle - wide / 2}" y="${y - LINE - 5}" width="${wide}" height="${LINE + 10}" rx="3"/>`,
+        `<rect class="note" x="${middle - wide / 2}" y="${y + 5 - high}" width="${wide}" height="${high}" rx="3"/>`,
         text(middle, y - 3, step.text),
       );
       continue;
@@ -123,13 +148,13 @@ export function drawSequence(source) {
     }
     const way = Math.sign(to - from);
     const end = step.lost ? (from + to) / 2 + (way * Math.abs(to - from)) / 4 : to;
-    parts.push(`<path class="line" d="M${from} ${y}H${end - way * (step.lost ? 0 : 6)}"${dash}/>`);
     parts.push(
+      `<path class="line" d="M${from} ${y}H${end - way * (step.lost ? 0 : 6)}"${dash}/>`,
       step.lost
         ? `<path class="lost" d="M${end - 5} ${y - 5}l10 10m0 -10l-10 10"/>`
         : `<path class="tip" d="M${end} ${y}l${-way * 9} -4.5v9z"/>`,
+      text((from + to) / 2, y - 6, step.text),
     );
-    parts.push(text((from + to) / 2, y - 6, step.text));
   }
   const bottom = y + PADDING;
   const height = bottom + HEAD + PADDING;

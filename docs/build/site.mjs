@@ -1,7 +1,8 @@
 /** The whole site: typedoc over the three packages, with our pages in it. */
+import { readFileSync } from "node:fs";
 import { copyFile, mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { Application, DefaultTheme, DocumentReflection, KindRouter, PageEvent, ReflectionKind } from "typedoc";
+import { Application, Comment, DefaultTheme, DocumentReflection, KindRouter, PageEvent, ReflectionKind } from "typedoc";
 import { commandPages } from "./commands.mjs";
 import { Links } from "./links.mjs";
 import { HIGHLIGHTED, markdownRules } from "./markdown.mjs";
@@ -85,6 +86,12 @@ class Theme extends DefaultTheme {
   }
 }
 
+/** The comment at the top of a file, in front of its imports: typedoc wants a tag there to take it for the module's. */
+function headOf(file) {
+  const head = /^\/\*\*\n?([^]*?)\s*\*\/\n(?:\n|import)/.exec(readFileSync(join(root, file), "utf8"))?.[1];
+  return head && new Comment([{ kind: "text", text: head.replaceAll(/^ *\* ?/gm, "").trim() }]);
+}
+
 /** Where ids that stand in code marks lead. @param {readonly import("./pages.mjs").Page[]} pages */
 function namesIn(pages) {
   const names = new Map();
@@ -116,7 +123,9 @@ const shelfOf = (files) => ({
 function addPages(project, home, sections) {
   for (const module of project.children ?? []) {
     const file = Object.keys(MODULES).find((path) => project.files.getReflectionPath(module)?.endsWith(`/${path}`));
-    if (file) module.name = MODULES[file];
+    if (!file) continue;
+    module.name = MODULES[file];
+    module.comment ??= headOf(file);
   }
   const pages = new Map([["index.html", home]]);
   Router.places = new Map();
