@@ -29,17 +29,23 @@ const below = (text) => {
   return [...list.matchAll(/^ {2}([a-z][\w-]*)/gm)].map(([, name]) => name).filter((name) => name !== "help");
 };
 
-async function asked() {
+/** @param {readonly string[]} names All when there is none. */
+async function asked(names) {
   const told = [];
   for (const { name, bin, all } of COMMANDS) {
+    if (names.length > 0 && !names.includes(name)) continue;
     const first = await help(bin, all ?? "--help");
     const parts = [{ name, text: first }];
     const subs = below(first);
+    // A command of commands: those stand below it.
+    if (subs.includes("baseline")) subs.splice(subs.indexOf("baseline") + 1, 0, "baseline update");
     // Two at a time: there may be no more processors, and the third is at work beside this.
     for (let at = 0; at < subs.length; at += 2)
       parts.push(
         ...(await Promise.all(
-          subs.slice(at, at + 2).map(async (sub) => ({ name: `${name} ${sub}`, text: await help(bin, sub, "--help") })),
+          subs
+            .slice(at, at + 2)
+            .map(async (sub) => ({ name: `${name} ${sub}`, text: await help(bin, ...sub.split(" "), "--help") })),
         )),
       );
     told.push({ name, parts });
@@ -47,9 +53,14 @@ async function asked() {
   return told;
 }
 
-/** Starts asking. @returns {Promise<import("./pages.mjs").Page>} */
-export async function commandPages() {
-  const { stdout } = await run(process.execPath, [fileURLToPath(import.meta.url)], { maxBuffer: 10_000_000 });
+/**
+ * Starts asking.
+ *
+ * @param {...string} names Of commands; all when there is none.
+ * @returns {Promise<import("./pages.mjs").Page>}
+ */
+export async function commandPages(...names) {
+  const { stdout } = await run(process.execPath, [fileURLToPath(import.meta.url), ...names], { maxBuffer: 10_000_000 });
   const children = JSON.parse(stdout).map(({ name, parts }) => ({
     source: `commands/${name}.md`,
     url: `commands/${name}`,
@@ -78,4 +89,4 @@ export async function commandPages() {
   };
 }
 
-if (argv[1] === fileURLToPath(import.meta.url)) process.stdout.write(JSON.stringify(await asked()));
+if (argv[1] === fileURLToPath(import.meta.url)) process.stdout.write(JSON.stringify(await asked(argv.slice(2))));

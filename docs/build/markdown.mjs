@@ -73,7 +73,7 @@ export const markdownRules = (context) => (parser) => {
     };
     const marked = (token) => {
       // A second anchor, written as the clause is: #SEND-3 beside #send-3.
-      token.content = token.content.replaceAll(/<a id="([a-z]+-\d+)"><\/a>/g, (anchor, id) =>
+      token.content = token.content.replaceAll(/<a id="([a-z]+-\d+)">/g, (anchor, id) =>
         context.clauses.has(id.toUpperCase()) ? `<a id="${id.toUpperCase()}"></a>${anchor}` : anchor,
       );
       return [token];

@@ -21,6 +21,7 @@ import { root } from "./root.mjs";
  * @property {string} text Markdown.
  * @property {Page[]} children Below it in the navigation.
  * @property {boolean} [hidden] Not in the navigation.
+ * @property {boolean} [whole] Found as a whole: its headings are the same on many pages.
  * @property {readonly {name: string, kind: string, anchor: string, text: string}[]} [entries] What the search finds in it
  *   beside its headings.
  */

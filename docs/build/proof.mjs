@@ -30,8 +30,7 @@ function caseText(one) {
     ...one.invariants.map((id) => `invariant \`${id}\``),
   ];
   return [
-    `<a id="${one.id}"></a>`,
-    `## \`${one.id}\``,
+    `## ${one.id}`,
     `${escaped(one.title)}${one.about ? `. ${escaped(one.about)}` : ""}`,
     `${facts.join("; ")}.`,
     checks.map((check) => `- ${check}`).join("\n"),

@@ -138,6 +138,7 @@ export function registryPages(suite, read) {
         kind: `${KEYWORDS[clause.level]}, ${clause.actor}`,
         text,
         children: [],
+        whole: true,
         entries: [{ name: clause.id, kind: "Clause", anchor: "", text: `${clause.text} ${clause.why}` }],
       };
     }),

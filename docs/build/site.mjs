@@ -149,12 +149,12 @@ function addPages(project, home, sections) {
  * @param {object} options
  * @param {string} options.out The folder; what is in it is removed first.
  * @param {readonly string[]} [options.modules] Files of `MODULES` that are shown; all when not given.
+ * @param {Promise<import("./pages.mjs").Page>} [options.commands] The pages of the commands; asked for when not given.
  * @param {(says: string) => void} [options.tell] What is going on.
  * @returns {Promise<{pages: number, warnings: number}>}
  * @throws Error when a source cannot be read or understood.
  */
-export async function buildSite({ out, modules = Object.keys(MODULES), tell = () => {} }) {
-  const commands = commandPages();
+export async function buildSite({ out, modules = Object.keys(MODULES), commands = commandPages(), tell = () => {} }) {
   // Told by the await below; unhandled until then, it would end the process.
   commands.catch(() => {});
   const context = { links: null, clauses: new Set(), names: new Map(), now: null };
@@ -165,6 +165,7 @@ export async function buildSite({ out, modules = Object.keys(MODULES), tell = ()
     tsconfig: join(root, "docs/tsconfig.json"),
     // tsc has checked them.
     skipErrorChecking: true,
+    alwaysCreateEntryPointModule: true,
     basePath: root,
     disableSources: true,
     excludeInternal: true,
@@ -213,6 +214,7 @@ export async function buildSite({ out, modules = Object.keys(MODULES), tell = ()
     if (!page) return;
     // As typedoc has named them, in the order in which they were read.
     const anchors = event.pageHeadings.filter(({ level }) => level !== undefined);
+    if (page.whole) found.splice(1);
     found.forEach(({ title, words }, index) => {
       const isFirst = index === 0;
       const anchor = anchors[index]?.link ?? "";
