@@ -54,7 +54,9 @@ export class Links {
    */
   pagesOfFiles(pages) {
     const made = [];
-    for (const { source, text } of pages) {
+    // Also those that are found on the way: a page of Markdown has links of its own.
+    const queue = [...pages];
+    for (const { source, text } of queue) {
       for (const [, isImage, href] of text.matchAll(/(!?)\[(?:[^\]]|\[[^\]]*\])*\]\(([^)\s]+)\)/g)) {
         const target = Links.target(source, href)?.target;
         if (!target || this.pageOf(target)) continue;
@@ -65,6 +67,7 @@ export class Links {
         const page = filePage(target, readFileSync(path, "utf8"));
         this.#pages.set(target, page);
         made.push(page);
+        if (extname(target) === ".md") queue.push(page);
       }
     }
     return made;
@@ -89,6 +92,10 @@ export class Links {
 
 /** @returns {import("./pages.mjs").Page} */
 function filePage(target, text) {
+  if (extname(target) === ".md") {
+    const title = /^# (.+)$/m.exec(text)?.[1].replaceAll("`", "") ?? target;
+    return { source: target, url: `files/${target}`, title, kind: "Manual", text, children: [], hidden: true };
+  }
   const language = LANGUAGES[extname(target)] ?? "";
   const fence = "`".repeat(Math.max(3, ...[...text.matchAll(/`{3,}/g)].map(([ticks]) => ticks.length + 1)));
   const raw = `<p><a href="${posix.basename(target)}">The file as it is</a>, ${text.length.toLocaleString("en")} characters.</p>`;
