@@ -40,10 +40,13 @@ function written(source, url, kind, more = {}) {
   return { source, url, kind, title: titleOf(text, source), text, children: [], ...more };
 }
 
-const guides = () =>
-  inFolder("docs/guides", /^[a-z].*\.md$/).map((name) =>
-    written(`docs/guides/${name}`, `guides/${basename(name, ".md")}`, "Guide"),
-  );
+/** In the order of their list, those that are not in it first. */
+const guides = () => {
+  const list = read("docs/guides/README.md");
+  return inFolder("docs/guides", /^[a-z].*\.md$/)
+    .toSorted((a, b) => list.indexOf(`(${a})`) - list.indexOf(`(${b})`))
+    .map((name) => written(`docs/guides/${name}`, `guides/${basename(name, ".md")}`, "Guide"));
+};
 
 const chapters = () =>
   inFolder("spec", /^(?:\d\d|[A-Z])-.*\.md$/).map((name) =>
