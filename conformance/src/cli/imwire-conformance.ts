@@ -8,6 +8,7 @@ import { CasesInvalid } from "../case/load.js";
 import { packageRoot } from "../package-files.js";
 import { PROFILES, type Profile, type Subject } from "../case/case.js";
 import { diff, diffExitCode, diffJson, diffText } from "../report/diff.js";
+import { docsBase } from "../report/docs-link.js";
 import { readResult, UnreadableReport } from "../report/result-file.js";
 import { BaselineInvalid, baselineOf, readBaseline } from "../run/baseline.js";
 import { accountsOf } from "../run/plan.js";
@@ -67,6 +68,13 @@ function filtering(command: Command): Command {
     .option("--seed <n>", "draws names, ids and order; printed, so that a run can be had again", wholeNumber(0));
 }
 
+/** The start of the address of every page. */
+const docsUrl = (text: string): string => {
+  const base = docsBase(text);
+  if (base === null) throw new InvalidArgumentError("It is an address with https or http, or a path from the report.");
+  return base;
+};
+
 /** What every command that plays cases takes. */
 function playing(command: Command, kind: string): Command {
   return filtering(command)
@@ -86,6 +94,7 @@ function playing(command: Command, kind: string): Command {
     )
     .option("--fail-fast", "ends at the first case that fails", false)
     .option("--report <folder>", "where the report goes", join("reports", kind))
+    .option("--docs-url <url>", "where the site of the documentation stands: links to clauses lead there", docsUrl)
     .option("--baseline <file>", "YAML: checks that are known to fail, each with its reason")
     .option("--json", "prints the result as JSON instead of the summary", false)
     .option("--quiet", "shows no progress", false);

@@ -17,6 +17,7 @@ const CALLS: readonly [words: string[], code: number, says: RegExp][] = [
   [["server"], 2, /give the server: either --url ws:\/\/host:port, or --cmd/],
   [["server", ...NOBODY, "--profile", "cor"], 2, /Allowed choices are smoke, core, offline/],
   [["server", ...NOBODY, "--jobs", "0"], 2, /whole number of at least 1/],
+  [["server", ...NOBODY, "--docs-url", "javascript:alert(1)"], 2, /an address with https or http, or a path from/],
   [["server", ...NOBODY, "--repeat", "0"], 2, /whole number of at least 1/],
   [["server", ...NOBODY, "--accounts", "none.json", "--repeat", "2"], 2, /--repeat needs new names each time/],
   [["server", "--url", "http://127.0.0.1:1"], 2, /no address of a server: it must be ws:/],

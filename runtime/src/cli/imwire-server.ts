@@ -35,7 +35,6 @@ async function run(config: ServerConfig, version: string): Promise<void> {
   const log = createLog({ ...options.log, out: process.stderr });
   for (const warning of config.warnings) log.warn("configuration", { warning });
   const server = await createServer(serverOptions(config, log));
-  stopOnSignals(server, log);
   log.info("ready", { version, file: options.memory ? "memory" : options.data });
   // In front of the line: whoever reads it may send a signal at once.
   stopOnSignals(server, log);
