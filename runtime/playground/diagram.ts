@@ -26,9 +26,17 @@ interface FrameRow {
   readonly lane: Lane;
   readonly direction: Direction;
   readonly connection: number;
-  readonly frame: ShownFrame;
+  frame: ShownFrame;
   fate: Fate;
   element: HTMLLIElement | null;
+}
+
+/** One WebSocket message that has left and not arrived. */
+interface UnderWay {
+  readonly lane: Lane;
+  readonly direction: Direction;
+  readonly bytes: Uint8Array;
+  readonly rows: readonly FrameRow[];
 }
 
 interface NoteRow {
@@ -44,7 +52,7 @@ type Row = FrameRow | NoteRow;
 export class Diagram {
   readonly #lanes: readonly Lane[];
   readonly #devices = new Map<string, DeviceFrames>();
-  readonly #underWay = new Map<string, FrameRow[]>();
+  readonly #underWay = new Map<string, UnderWay>();
   readonly #heads = new Map<string, { head: HTMLElement; status: HTMLElement }>();
   readonly #shown = new Set<string>();
   /** Not on the page yet: they come with the next picture, or when it goes on. */
@@ -119,18 +127,18 @@ export class Diagram {
     switch (told.kind) {
       case "bytes": {
         const { direction, connection, bytes, fate, flight } = told;
-        const rows = device.read(direction, bytes, fate === "lost").map((frame): FrameRow => {
+        // What has not come yet has not happened to the phone, but what has left it has.
+        const counts = direction === "up" || fate === "arrived";
+        const rows = device.read(direction, bytes, !counts).map((frame): FrameRow => {
           for (const listener of this.#listeners) listener(lane, direction, frame, fate);
           return { kind: "frame", at: Date.now(), lane, direction, connection, frame, fate, element: null };
         });
-        if (fate === "underWay") this.#underWay.set(`${lane.id} ${flight}`, rows);
+        if (fate === "underWay") this.#underWay.set(`${lane.id} ${flight}`, { lane, direction, bytes, rows });
         this.#add(...rows);
         break;
       }
       case "landed": {
-        const key = `${lane.id} ${told.flight}`;
-        for (const row of this.#underWay.get(key) ?? []) this.#settle(row, told.fate);
-        this.#underWay.delete(key);
+        this.#land(`${lane.id} ${told.flight}`, told.fate);
         break;
       }
       case "line":
@@ -142,11 +150,7 @@ export class Diagram {
 
   /** The app of a lane is gone, and with it what it had under way. */
   ended(lane: Lane): void {
-    for (const [key, rows] of this.#underWay) {
-      if (!key.startsWith(`${lane.id} `)) continue;
-      for (const row of rows) this.#settle(row, "lost");
-      this.#underWay.delete(key);
-    }
+    for (const [key, each] of this.#underWay) if (each.lane === lane) this.#land(key, "lost");
     this.frames(lane).ended();
     setText(this.#heads.get(lane.id)!.status, "");
   }
@@ -237,10 +241,28 @@ export class Diagram {
     return item;
   }
 
-  #settle(row: FrameRow, fate: Fate): void {
-    row.fate = fate;
-    if (row.element) showFate(row.element, fate);
-    if (row === this.#selected) this.#select(row);
+  #land(key: string, fate: "arrived" | "lost"): void {
+    const message = this.#underWay.get(key);
+    if (!message) return;
+    this.#underWay.delete(key);
+    const { lane, direction, bytes, rows } = message;
+    const hasCome = direction === "down" && fate === "arrived";
+    const frames = hasCome ? this.frames(lane).read(direction, bytes, false) : rows.map(({ frame }) => frame);
+    rows.forEach((row, index) => {
+      row.fate = fate;
+      row.frame = frames[index]!;
+      if (hasCome) for (const listener of this.#listeners) listener(lane, direction, row.frame, fate);
+      const before = row.element;
+      if (before === null) return;
+      row.element = this.#frameElement(row);
+      this.#rowOf.set(row.element, row);
+      const hadFocus = before.contains(document.activeElement);
+      before.replaceWith(row.element);
+      const button = row.element.querySelector("button")!;
+      button.tabIndex = before.querySelector("button")!.tabIndex;
+      if (hadFocus) button.focus();
+      if (row === this.#selected) this.#select(row);
+    });
   }
 
   #pause(isPaused: boolean): void {
@@ -322,12 +344,8 @@ function showFate(item: HTMLLIElement, fate: Fate): void {
   item.classList.toggle("lost", fate === "lost");
   item.classList.toggle("under-way", fate === "underWay");
   item.dataset["fate"] = fate;
-  const label = item.querySelector(".label")!;
-  const mark = label.querySelector(".fate");
-  const text = fate === "lost" ? "✕ lost" : fate === "underWay" ? "under way" : "";
-  if (text === "") mark?.remove();
-  else if (mark) setText(mark, text);
-  else label.append(" ", make("em", "mark fate", text));
+  if (fate === "arrived") return;
+  item.querySelector(".label")!.append(" ", make("em", "mark fate", fate === "lost" ? "✕ lost" : "under way"));
 }
 
 function hexDump(bytes: Uint8Array): string {

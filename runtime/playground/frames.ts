@@ -81,7 +81,7 @@ export class DeviceFrames {
     this.#unanswered.clear();
   }
 
-  /** Reads one WebSocket message. @param isLost It did not arrive, so that nobody acts on it. */
+  /** Reads one WebSocket message. @param isLost It has not arrived, so that nobody acts on it. */
   read(direction: Direction, bytes: Uint8Array, isLost: boolean): ShownFrame[] {
     const shown: ShownFrame[] = [];
     for (const frame of new RecordReader(FRAME_BYTES_MAX).takeMessage(bytes)) {

@@ -1,6 +1,6 @@
 /**
- * A bad network around a real one: a `Dial` that delays bytes, swallows them, and never says so. What a client hands over
- * in a tunnel is gone, as is what the server sends meanwhile; both sides find out as they would on a train.
+ * A bad network around a real one: a `Dial` that delays bytes, holds them up, swallows them, and never says so. What a
+ * client hands over in a tunnel is gone, as is what the server sends meanwhile; both find out as they would on a train.
  */
 import type { Connection, ConnectionHandler, Dial } from "@imwire/runtime/client";
 import type { Direction, NetworkKind, Told } from "./talk.js";
@@ -11,11 +11,8 @@ const SLOW_LATENCY_MS = 600;
 /** In each direction. */
 const SLOW_BYTES_PER_SECOND = 24_000;
 
-const isLost = (network: NetworkKind, direction: Direction): boolean =>
-  network === "tunnel" || (network === "deaf" && direction === "down");
-
 /** Over these nothing can be dialled: a handshake needs both directions. */
-const isClosed = (network: NetworkKind): boolean => network === "tunnel" || network === "deaf";
+const isClosed = (network: NetworkKind): boolean => network === "tunnel" || network === "stalled";
 
 export class Network {
   #kind: NetworkKind;
@@ -39,7 +36,7 @@ export class Network {
     const before = this.#kind;
     if (kind === before) return;
     this.#kind = kind;
-    for (const line of this.#lines) line.networkChanged(isClosed(before) && !isClosed(kind));
+    for (const line of this.#lines) line.networkChanged(before);
     if (isClosed(kind)) return;
     for (const wake of this.#waiting.splice(0)) wake();
   }
@@ -114,8 +111,8 @@ class Line implements Connection {
     this.#network = network;
     this.#number = number;
     this.#makeHandler = handler;
-    this.#up = new Pipe(network);
-    this.#down = new Pipe(network);
+    this.#up = new Pipe(network, "up");
+    this.#down = new Pipe(network, "down");
   }
 
   opened(real: Connection): ConnectionHandler {
@@ -129,7 +126,7 @@ class Line implements Connection {
       drained: () => this.#handler!.drained(),
       closed: (reason) => {
         // In a tunnel nobody hears that the other side has gone.
-        if (!isLost(this.#network.kind, "down")) this.#down.push(0, () => this.#end(reason));
+        if (this.#network.kind !== "tunnel") this.#down.push(0, () => this.#end(reason));
       },
     };
   }
@@ -144,7 +141,7 @@ class Line implements Connection {
 
   send(bytes: Uint8Array): void {
     if (this.#isEnded || bytes.length === 0) return;
-    if (isLost(this.#network.kind, "up")) {
+    if (this.#network.kind === "tunnel") {
       this.#network.say("up", this.#number, bytes, "lost");
       return;
     }
@@ -166,17 +163,21 @@ class Line implements Connection {
   }
 
   #received(bytes: Uint8Array, message: boolean): void {
-    const lost = () => void this.#network.say("down", this.#number, bytes, "lost");
     if (this.#isEnded) return;
-    if (isLost(this.#network.kind, "down")) return lost();
-    const arrive = () => {
+    const fate = this.#network.kind === "tunnel" ? "lost" : this.#down.isSlow ? "underWay" : "arrived";
+    const flight = this.#network.say("down", this.#number, bytes, fate);
+    const give = () => {
       if (this.#isEnded) return;
-      if (this.#isPaused) return void this.#held.push(arrive);
-      this.#network.say("down", this.#number, bytes, "arrived");
-      this.#handler!.bytes(bytes, message);
+      if (this.#isPaused) this.#held.push(give);
+      else this.#handler!.bytes(bytes, message);
     };
-    if (this.#down.isSlow) this.#down.push(bytes.length, arrive, lost);
-    else arrive();
+    if (fate === "arrived") give();
+    if (fate !== "underWay") return;
+    const land = () => {
+      this.#network.landed(flight, "arrived");
+      give();
+    };
+    this.#down.push(bytes.length, land, () => this.#network.landed(flight, "lost"));
   }
 
   pause(): void {
@@ -194,20 +195,21 @@ class Line implements Connection {
 
   close(): void {
     // A farewell does not come out of a tunnel either: the server keeps what it takes for a connection.
-    if (!isLost(this.#network.kind, "up")) this.#up.push(0, () => this.#real!.close());
+    if (this.#network.kind !== "tunnel") this.#up.push(0, () => this.#real!.close());
     queueMicrotask(() => this.#end("closed by this side"));
   }
 
   abort(): void {
-    if (!isLost(this.#network.kind, "up")) this.#real!.abort();
+    if (this.#network.kind !== "tunnel") this.#real!.abort();
     queueMicrotask(() => this.#end("aborted by this side"));
   }
 
-  /** @param isElsewhere The phone has another address now: this connection is over, and the server is not told. */
-  networkChanged(isElsewhere: boolean): void {
-    if (isLost(this.#network.kind, "up")) this.#up.lose();
-    if (isLost(this.#network.kind, "down")) this.#down.lose();
-    if (isElsewhere) this.#end("the network is another one");
+  networkChanged(before: NetworkKind): void {
+    if (this.#network.kind === "tunnel") {
+      this.#up.lose();
+      this.#down.lose();
+    } else if (before === "tunnel") this.#end("the network is another one");
+    else this.#down.wind();
   }
 
   #end(reason: string): void {
@@ -224,19 +226,25 @@ class Line implements Connection {
 /** One direction of a slow line: first in, first out. */
 class Pipe {
   readonly #network: Network;
+  readonly #direction: Direction;
   readonly #queue: { bytes: number; at: number; arrive: () => void; lose: () => void }[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
   /** When the line has taken the last byte of what is in the queue. */
   #freeAt = 0;
   bytes = 0;
 
-  constructor(network: Network) {
+  constructor(network: Network, direction: Direction) {
     this.#network = network;
+    this.#direction = direction;
+  }
+
+  get #isHeldUp(): boolean {
+    return this.#network.kind === "stalled" && this.#direction === "down";
   }
 
   /** What comes now has to wait; also behind something slow when the network is good again. */
   get isSlow(): boolean {
-    return this.#network.kind === "slow" || this.#queue.length > 0;
+    return this.#network.kind === "slow" || this.#isHeldUp || this.#queue.length > 0;
   }
 
   push(bytes: number, arrive: () => void, lose: () => void = () => {}): void {
@@ -247,7 +255,7 @@ class Pipe {
     const before = this.#queue.at(-1)?.at ?? 0;
     this.#queue.push({ bytes, at: Math.max(before, this.#freeAt + (slow ? SLOW_LATENCY_MS : 0)), arrive, lose });
     this.bytes += bytes;
-    this.#wind();
+    this.wind();
   }
 
   /** Everything that is under way is gone. */
@@ -259,19 +267,20 @@ class Pipe {
     for (const { lose } of this.#queue.splice(0)) lose();
   }
 
-  #wind(): void {
+  /** What is due arrives when it is. */
+  wind(): void {
     const [next] = this.#queue;
-    if (this.#timer !== undefined || next === undefined) return;
+    if (this.#timer !== undefined || next === undefined || this.#isHeldUp) return;
     this.#timer = setTimeout(
       () => {
         this.#timer = undefined;
         const now = performance.now();
-        while (this.#queue.length > 0 && this.#queue[0]!.at <= now) {
+        while (!this.#isHeldUp && this.#queue.length > 0 && this.#queue[0]!.at <= now) {
           const { bytes, arrive } = this.#queue.shift()!;
           this.bytes -= bytes;
           arrive();
         }
-        this.#wind();
+        this.wind();
       },
       Math.max(0, next.at - performance.now()),
     );

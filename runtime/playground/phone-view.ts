@@ -10,7 +10,7 @@ const NETWORKS: readonly { readonly kind: NetworkKind; readonly label: string; r
   { kind: "good", label: "Good", about: "Bytes arrive at once." },
   { kind: "slow", label: "Slow", about: "600 ms each way, 24 kB in a second." },
   { kind: "tunnel", label: "Tunnel", about: "Nothing arrives, in neither direction, and nobody is told." },
-  { kind: "deaf", label: "No answers", about: "What the phone sends arrives; what is sent to it is lost." },
+  { kind: "stalled", label: "No answers", about: "What the phone sends arrives; what is sent to it is held up." },
 ];
 
 const STATE_WORDS: Readonly<Record<Bubble["state"], string>> = {
@@ -169,8 +169,9 @@ export class PhoneView {
   }
 
   become(network: NetworkKind): void {
-    this.#network = network;
     this.#radios.get(network)!.checked = true;
+    if (network === this.#network) return;
+    this.#network = network;
     this.element.dataset["network"] = network;
     const { label } = NETWORKS.find(({ kind }) => kind === network)!;
     this.#options.diagram.note(this.lane, `network: ${label.toLowerCase()}`);

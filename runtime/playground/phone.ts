@@ -42,6 +42,7 @@ class Phone {
   #told = 0;
   readonly #toldUpTo = new Map<Peer, bigint>();
   #isDirty = false;
+  #isClosed = false;
   #drawing: Promise<void> | null = null;
 
   constructor(client: ImwireClient, setup: PhoneSetup) {
@@ -81,12 +82,14 @@ class Phone {
   }
 
   async close(): Promise<void> {
-    await this.#client.close();
+    this.#isClosed = true;
     await this.#drawing;
+    await this.#client.close();
   }
 
   /** What is shown is drawn again, soon. */
   changed(): void {
+    if (this.#isClosed) return;
     this.#isDirty = true;
     this.#drawing ??= this.#draw().finally(() => (this.#drawing = null));
   }
@@ -102,7 +105,7 @@ class Phone {
   }
 
   async #draw(): Promise<void> {
-    while (this.#isDirty) {
+    while (this.#isDirty && !this.#isClosed) {
       this.#isDirty = false;
       try {
         tell({ kind: "view", view: await this.#view() });

@@ -71,17 +71,19 @@ export const STORIES: Readonly<Record<string, Story>> = {
     async play(stage, signal) {
       await begin(stage, signal);
       const { ann } = stage;
-      stage.say("Answers to Ann’s phone are lost from now on. She sends a message, and the server has it.");
-      ann.become("deaf");
+      stage.say("Answers to Ann’s phone are held up from now on. She sends a message, and the server has it.");
+      ann.become("stalled");
       const answered = frame(stage, ann, "SendAck", "down", signal);
       ann.send("is this there once?");
       await answered;
-      stage.say("The SendAck was lost: the phone does not know, and waits. Now its network is good again.");
-      const again = frame(stage, ann, "SendAck", "down", signal);
+      stage.say(
+        "The phone has heard nothing. After the send timeout of Welcome, 10 seconds, it sends the same id again.",
+      );
+      await frame(stage, ann, "SendAck", "down", signal);
+      stage.say("The server knows the id: its second SendAck names the first seq. Now both answers come through.");
       ann.become("good");
-      await again;
       await isSettled(ann, signal);
-      stage.say("The same id was sent again, and the second SendAck says: a duplicate, at the first seq. Stored once.");
+      stage.say("Two SendReqs and two SendAcks of one id; the second says: a duplicate, stored once.");
     },
   },
   tunnel: {

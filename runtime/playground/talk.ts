@@ -1,7 +1,7 @@
 /** What the page and the workers say to each other. A worker is a phone: to end it is to kill the app. */
 
-/** How a phone's network is. `deaf`: what it sends arrives, and what is sent to it is lost. */
-export type NetworkKind = "good" | "slow" | "tunnel" | "deaf";
+/** How a phone's network is. `stalled`: what it sends arrives, and what is sent to it is held up. */
+export type NetworkKind = "good" | "slow" | "tunnel" | "stalled";
 
 /** A conversation as people write it: `bob`, or `@team` for a group. */
 export type Peer = string;
