@@ -15,6 +15,9 @@ export const SERVER: Lane = { id: "server", title: "Server" };
 /** Rows on the page; older ones are dropped. */
 const ROWS_MAX = 600;
 
+/** What was under way for longer says so, milliseconds. */
+const LATE_MS = 100;
+
 /** Bytes of a frame that are shown in hex. */
 const HEX_BYTES_MAX = 1024;
 
@@ -28,6 +31,8 @@ interface FrameRow {
   readonly connection: number;
   frame: ShownFrame;
   fate: Fate;
+  /** How long it was under way, milliseconds. */
+  lateMs: number;
   element: HTMLLIElement | null;
 }
 
@@ -107,7 +112,7 @@ export class Diagram {
       this.#heads.get(lane.id)!.head.hidden = place < 0;
       this.#root.classList.toggle(`no-${lane.id}`, place < 0);
       // A lane that is away keeps its arrows at the edge of nothing: they are hidden with it.
-      this.#root.style.setProperty(`--x-${lane.id}`, `${((Math.max(place, 0) + 0.5) / shown.length) * 100}%`);
+      this.#root.style.setProperty(`--x-${lane.id}`, String((Math.max(place, 0) + 0.5) / shown.length));
     }
   }
 
@@ -131,7 +136,7 @@ export class Diagram {
         const counts = direction === "up" || fate === "arrived";
         const rows = device.read(direction, bytes, !counts).map((frame): FrameRow => {
           for (const listener of this.#listeners) listener(lane, direction, frame, fate);
-          return { kind: "frame", at: Date.now(), lane, direction, connection, frame, fate, element: null };
+          return { kind: "frame", at: Date.now(), lane, direction, connection, frame, fate, lateMs: 0, element: null };
         });
         if (fate === "underWay") this.#underWay.set(`${lane.id} ${flight}`, { lane, direction, bytes, rows });
         this.#add(...rows);
@@ -224,9 +229,11 @@ export class Diagram {
   }
 
   #frameElement(row: FrameRow): HTMLLIElement {
-    const { lane, direction, frame, fate } = row;
+    const { lane, direction, frame, fate, lateMs } = row;
     const label = make("span", "label", make("b", "", frame.name), " ", make("span", "", frame.text));
     for (const mark of frame.marks) label.append(" ", make("em", "mark", mark));
+    if (lateMs >= LATE_MS && fate === "arrived")
+      label.append(" ", make("em", "mark late", `came ${(lateMs / 1000).toFixed(1)} s later`));
     const button = make("button", "arrow", label, make("span", "shaft"));
     button.type = "button";
     button.tabIndex = -1;
@@ -250,6 +257,7 @@ export class Diagram {
     const frames = hasCome ? this.frames(lane).read(direction, bytes, false) : rows.map(({ frame }) => frame);
     rows.forEach((row, index) => {
       row.fate = fate;
+      row.lateMs = Date.now() - row.at;
       row.frame = frames[index]!;
       if (hasCome) for (const listener of this.#listeners) listener(lane, direction, row.frame, fate);
       const before = row.element;

@@ -15,7 +15,8 @@ const EXPLANATIONS: Readonly<Record<string, string>> = {
   PullOffline: "Asks for the entries behind a cursor, the last seq up to which the device has everything. Chapter 6.",
   OfflinePage:
     "Entries behind the cursor, in rising seq. With more to come, the next pull starts at its end. Chapter 6.",
-  PullHistory: "Asks for older entries, to look at. Chapter 6.",
+  PullHistory:
+    "Asks for older entries, to look at: what was read on another device is not pulled by a new one. Chapter 6.",
   HistoryPage: "Older entries. Chapter 6.",
   SyncReq: "Asks which conversations have changed since the token of the last sync. Chapter 6.",
   SyncPage: "How far each of them goes, and how far this device is: what is behind is pulled. Chapter 6.",

@@ -130,7 +130,7 @@ export class DeviceFrames {
         this.#unanswered.add(id);
         const what = contentType.startsWith("text/") ? `“${excerpt(new TextDecoder().decode(content))}”` : contentType;
         const window = this.#sendWindow === 0 ? "" : ` · window ${this.#unanswered.size}/${this.#sendWindow}`;
-        return { text: `…${shortId(clientMsgId)} to ${nameOf(conversation)} ${what}${window}`, marks, id };
+        return { text: `…${shortId(clientMsgId)}${window} · to ${nameOf(conversation)} ${what}`, marks, id };
       }
       case "sendAck": {
         const { clientMsgId, outcome } = body.value;

@@ -28,6 +28,9 @@ const trouble = (error: unknown): void =>
 /** Messages of a conversation that the page is given. */
 const SHOWN_MAX = 40;
 
+/** Messages of a page of history, which a new device looks at. */
+const HISTORY_MAX = 20;
+
 /** The page hears of changes at most this often, milliseconds. */
 const VIEW_EVERY_MS = 50;
 
@@ -41,6 +44,8 @@ class Phone {
   #reads: boolean;
   #told = 0;
   readonly #toldUpTo = new Map<Peer, bigint>();
+  /** What is in front of this device's own entries: asked of the server once, shown, and not kept. */
+  readonly #history = new Map<Peer, readonly Message[]>();
   #isDirty = false;
   #isClosed = false;
   #drawing: Promise<void> | null = null;
@@ -116,9 +121,25 @@ class Phone {
     }
   }
 
+  /** What the user has read on another device is history on this one: it is not pulled, but it may be looked at. */
+  #lookBack(peer: Peer, before: bigint): void {
+    if (this.#history.has(peer)) return;
+    this.#history.set(peer, []);
+    this.#client.history(addressOf(peer), { before, limit: HISTORY_MAX }).then(
+      ({ messages }) => {
+        this.#history.set(peer, messages);
+        this.changed();
+      },
+      // Without a session, or too early: the next picture asks again.
+      () => this.#history.delete(peer),
+    );
+  }
+
   async #view(): Promise<View> {
     const client = this.#client;
     const peer = this.#peer;
+    // In front of the entries: what comes while they are read is not taken for something that is missing.
+    const cursor = client.conversations.find(isAt(peer))?.cursor ?? 0n;
     const stored = await client.stored(addressOf(peer), { limit: SHOWN_MAX });
     const status = client.connection;
     const { readSeq, others } = client.marks(addressOf(peer));
@@ -128,7 +149,10 @@ class Phone {
     }
     const hasAll = (key: "deliveredSeq" | "readSeq", seq: bigint) =>
       others.length > 0 && others.every((each) => each[key] >= seq);
-    const there: Bubble[] = stored.map(({ id, seq, senderId, text, isOwn, condition }) => ({
+    const first = stored[0]?.seq ?? cursor + 1n;
+    if (status.state === "open" && first > 1n && stored.length < SHOWN_MAX) this.#lookBack(peer, first);
+    const older = (this.#history.get(peer) ?? []).filter(({ seq }) => seq < first);
+    const there: Bubble[] = [...older, ...stored].map(({ id, seq, senderId, text, isOwn, condition }) => ({
       id: hexOf(id),
       seq,
       sender: senderId,
@@ -162,6 +186,11 @@ class Phone {
     return { connection, code, peers, peer, bubbles: [...there, ...pending], told: this.#told };
   }
 }
+
+const isAt =
+  (peer: Peer) =>
+  ({ conversation }: { readonly conversation: Address }): boolean =>
+    peerOf(conversation) === peer;
 
 /** Only a refusal for good is a failure. What was given up without knowing waits: for its user, or for its entry. */
 function wordOf(state: string): Bubble["state"] {
