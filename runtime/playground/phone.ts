@@ -44,6 +44,8 @@ class Phone {
   #reads: boolean;
   #told = 0;
   readonly #toldUpTo = new Map<Peer, bigint>();
+  /** How far the user had read when this device heard of a conversation. */
+  readonly #readElsewhere = new Map<Peer, bigint>();
   /** What is in front of this device's own entries: asked of the server once, shown, and not kept. */
   readonly #history = new Map<Peer, readonly Message[]>();
   #isDirty = false;
@@ -56,6 +58,7 @@ class Phone {
     this.#peer = setup.peer;
     this.#reads = setup.reads;
     client.on("message", (message) => this.#message(message));
+    client.on("conversation", (address, { readSeq }) => void this.#readElsewhere.set(peerOf(address), readSeq));
     for (const event of ["state", "connection", "conversation", "receipt", "read", "synced", "level", "gap"] as const) {
       client.on(event, () => this.changed());
     }
@@ -138,8 +141,6 @@ class Phone {
   async #view(): Promise<View> {
     const client = this.#client;
     const peer = this.#peer;
-    // In front of the entries: what comes while they are read is not taken for something that is missing.
-    const cursor = client.conversations.find(isAt(peer))?.cursor ?? 0n;
     const stored = await client.stored(addressOf(peer), { limit: SHOWN_MAX });
     const status = client.connection;
     const { readSeq, others } = client.marks(addressOf(peer));
@@ -149,7 +150,7 @@ class Phone {
     }
     const hasAll = (key: "deliveredSeq" | "readSeq", seq: bigint) =>
       others.length > 0 && others.every((each) => each[key] >= seq);
-    const first = stored[0]?.seq ?? cursor + 1n;
+    const first = stored[0]?.seq ?? (this.#readElsewhere.get(peer) ?? 0n) + 1n;
     if (status.state === "open" && first > 1n && stored.length < SHOWN_MAX) this.#lookBack(peer, first);
     const older = (this.#history.get(peer) ?? []).filter(({ seq }) => seq < first);
     const there: Bubble[] = [...older, ...stored].map(({ id, seq, senderId, text, isOwn, condition }) => ({
@@ -186,11 +187,6 @@ class Phone {
     return { connection, code, peers, peer, bubbles: [...there, ...pending], told: this.#told };
   }
 }
-
-const isAt =
-  (peer: Peer) =>
-  ({ conversation }: { readonly conversation: Address }): boolean =>
-    peerOf(conversation) === peer;
 
 /** Only a refusal for good is a failure. What was given up without knowing waits: for its user, or for its entry. */
 function wordOf(state: string): Bubble["state"] {

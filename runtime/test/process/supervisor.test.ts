@@ -1,7 +1,10 @@
 /** `imwire-server --dev` as two processes: the server can be killed and comes back, and nobody is left over. */
-import { afterEach, expect, test } from "vitest";
-import { readyServer, type RunningServer, SERVER, Stage } from "./processes.js";
+import { afterEach, expect, test, vi } from "vitest";
+import { patient, readyServer, type RunningServer, SERVER, Stage } from "./processes.js";
 import { Raw } from "./raw.js";
+
+// Each of them starts two processes, some four.
+vi.setConfig({ testTimeout: patient(60_000) });
 
 const stage = new Stage();
 afterEach(() => stage.clear());
