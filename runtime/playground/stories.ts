@@ -77,7 +77,7 @@ export const STORIES: Readonly<Record<string, Story>> = {
       ann.send("is this there once?");
       await answered;
       stage.say(
-        "The phone has heard nothing. After the send timeout of Welcome, 10 seconds, it sends the same id again.",
+        "The phone has heard nothing. After the send timeout, 10 seconds unless set otherwise, it sends the same id again.",
       );
       await frame(stage, ann, "SendAck", "down", signal);
       stage.say("The server knows the id: its second SendAck names the first seq. Now both answers come through.");

@@ -59,10 +59,12 @@ export async function supervise(config: ServerConfig, version: string): Promise<
       if (isFirst) sayReady(said.urls);
       isFirst = false;
     });
-    started.send({ config: current, version } satisfies Start);
-    const { code, signal } = await new Promise<{ code: number | null; signal: string | null }>((resolve) =>
-      started.once("exit", (code, signal) => resolve({ code, signal })),
-    );
+    const { code, signal } = await new Promise<{ code: number | null; signal: string | null }>((resolve, reject) => {
+      started.once("exit", (code, signal) => resolve({ code, signal }));
+      // Where there is no process there is no exit; one that is killed before it has listened has its exit.
+      started.on("error", (error) => started.pid === undefined && reject(error));
+      started.send({ config: current, version } satisfies Start);
+    });
     child = null;
     if (code !== null) {
       process.exitCode = code;
