@@ -29,7 +29,8 @@ export function workspaceChecks(workspace: string): Map<string, Check> {
   const chapters = readChapters(spec);
   const elements = protoElements(protocolSchema());
   const entries = requirements(chapters, elements, vectorCitations(join(spec, "vectors")));
-  const code = textFiles(workspace, ["codegen/src", "codegen/templates", "runtime/src", "conformance/src"], /\.ts$/);
+  const folders = ["codegen/src", "codegen/templates", "runtime/src", "runtime/playground", "conformance/src"];
+  const code = textFiles(workspace, folders, /\.ts$/);
   const cited = new Map([
     ...code,
     ...textFiles(workspace, ["proto"], /\.proto$/),
