@@ -20,7 +20,8 @@ export interface Clock {
 const SLOWNESS_MAX = 6;
 
 /** How long a missing answer is waited for now, when it is `ms` on an idle machine; milliseconds. */
-export const patienceNow = (clock: Clock, ms: number): number => Math.round(ms * (clock.slowness?.() ?? 1));
+export const patienceNow = (clock: Clock, ms: number): number =>
+  Math.ceil((ms * (clock.slowness?.() ?? 1)) / 100) * 100;
 
 export const worldClock: Clock = {
   now: () => performance.now(),

@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { Ajv2020, type ValidateFunction } from "ajv/dist/2020.js";
 import type { Json } from "../codec/json.js";
+import { patienceNow, worldClock } from "../run/clock.js";
 import type { Program } from "./process.js";
 import { Unsupported } from "./subject.js";
 
@@ -93,10 +94,10 @@ export class Dialogue {
     if (this.#closed !== null) return Promise.reject(new Error(this.#closed));
     const id = ++this.#lastId;
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => {
-        const { name, timeoutMs } = this.#options;
-        reject(new Error(`${name} did not answer ${what} within ${timeoutMs / 1000} s.`));
-      }, this.#options.timeoutMs);
+      const { name } = this.#options;
+      const timeoutMs = patienceNow(worldClock, this.#options.timeoutMs);
+      const late = () => reject(new Error(`${name} did not answer ${what} within ${timeoutMs / 1000} s.`));
+      const timer = setTimeout(late, timeoutMs);
       this.#questions.set(id, { resolve, reject, timer, shape, what });
       this.#program.write(JSON.stringify({ id, ...question }));
     });

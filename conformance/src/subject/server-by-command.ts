@@ -3,6 +3,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Json } from "../codec/json.js";
+import { patienceNow, worldClock } from "../run/clock.js";
 import { freePort, listens } from "./ports.js";
 import { emptyFolder, filled, placeholders, Program, removeFolder } from "./process.js";
 import { type Ready, ServerLines } from "./server-lines.js";
@@ -162,7 +163,8 @@ class CommandServer implements RunningServer {
 
   /** What the ready line says; nothing, when the port takes connections and there is no line. */
   async #readiness(program: Program, lines: ServerLines): Promise<Ready> {
-    const { readyTimeoutMs, named } = this.#terms;
+    const { named } = this.#terms;
+    const readyTimeoutMs = patienceNow(worldClock, this.#terms.readyTimeoutMs);
     const over = new AbortController();
     const timeout = new Promise<never>((_, reject) => {
       const timer = setTimeout(() => {
@@ -262,7 +264,7 @@ class CommandServer implements RunningServer {
 
   async stop(): Promise<void> {
     if (this.#program === null || this.#program.ending !== null) return;
-    const ended = this.#program.stop(STOP_MS);
+    const ended = this.#program.stop(patienceNow(worldClock, STOP_MS));
     this.#note("stopped", "SIGTERM");
     await ended;
   }
