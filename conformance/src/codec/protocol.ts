@@ -11,7 +11,7 @@ protobuf.util.Long = Long;
 protobuf.configure();
 
 /** The folder that `imwire/v1/frame.proto` is below: beside the package when installed, in the workspace when not. */
-function protoRoot(): string {
+export function protoRoot(): string {
   for (const candidate of ["../../proto", "../../../proto"]) {
     const folder = fileURLToPath(new URL(candidate, import.meta.url));
     if (existsSync(`${folder}/imwire/v1/frame.proto`)) return folder;

@@ -1,0 +1,95 @@
+/** Writes a starter folder: a client or server that runs at once, is red, and the guide that turns it green. */
+import { copyFileSync, cpSync, existsSync, mkdirSync, readdirSync, statSync } from "node:fs";
+import { join, relative, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { packageRoot } from "../case/load.js";
+import { protoRoot } from "../codec/protocol.js";
+import { UsageError } from "./exit.js";
+
+export const ROLES = ["client", "server"] as const;
+export type Role = (typeof ROLES)[number];
+
+const templates = (...path: readonly string[]): string =>
+  fileURLToPath(new URL(["templates", ...path].join("/"), packageRoot));
+
+/** The languages in which there is a starter for a role. */
+export const languagesOf = (role: Role): readonly string[] =>
+  existsSync(templates(role)) ? readdirSync(templates(role)).sort() : [];
+
+/** What is typed next, inside the folder, for each language. */
+const NEXT: Readonly<Record<string, Readonly<Record<Role, readonly string[]>>>> = {
+  python: {
+    client: [
+      "npx imwire-conformance adapter-check --cmd 'python3 adapter.py'",
+      "npx imwire-conformance client --cmd 'python3 adapter.py' --profile smoke",
+    ],
+    server: [
+      "npx imwire-conformance server --cmd 'python3 server.py --port {port} --data {data} --accounts {accounts}' --profile smoke",
+    ],
+  },
+  typescript: {
+    client: [
+      "npm install",
+      "npm run build",
+      "npx imwire-conformance client --cmd 'node dist/adapter.js' --profile smoke",
+    ],
+    server: [
+      "npm install",
+      "npm run build",
+      "npx imwire-conformance server --cmd 'node dist/server.js --port {port} --data {data} --accounts {accounts}' --profile smoke",
+    ],
+  },
+};
+
+/** The descriptors of the newest release: a draft comes before its release, and 1.9 before 1.10. */
+function descriptors(): string {
+  const folder = join(protoRoot(), "releases");
+  const [newest] = readdirSync(folder)
+    .filter((name) => name.endsWith(".binpb"))
+    .sort((one, other) => other.localeCompare(one, "en", { numeric: true }));
+  if (newest === undefined) throw new Error("proto/releases is not beside @imwire/conformance: reinstall the package");
+  return join(folder, newest);
+}
+
+export interface InitFlags {
+  readonly lang: string;
+  /** Where the starter goes. Default: `imwire-client` or `imwire-server`. */
+  readonly dir?: string;
+}
+
+/**
+ * Writes a starter.
+ *
+ * @param cwd What the folder is relative to.
+ * @returns What is printed: the files, and what to type next.
+ * @throws UsageError for a language that there is none for, and for a folder that is not empty.
+ */
+export function initialized(role: Role, { lang, dir = `imwire-${role}` }: InitFlags, cwd = process.cwd()): string {
+  const languages = languagesOf(role);
+  if (!languages.includes(lang)) {
+    throw new UsageError(`there is no ${role} starter in ${lang}: --lang takes ${languages.join(" or ")}`);
+  }
+  const folder = resolve(cwd, dir);
+  if (existsSync(folder) && !(statSync(folder).isDirectory() && readdirSync(folder).length === 0)) {
+    throw new UsageError(`${dir} is there and is not an empty folder: name another one with --dir`);
+  }
+  try {
+    mkdirSync(folder, { recursive: true });
+    cpSync(templates(role, lang), folder, { recursive: true });
+    // Python reads the protocol from its descriptors: nothing has to be generated, and any protobuf will do.
+    if (lang === "python") copyFileSync(descriptors(), join(folder, "imwire.binpb"));
+  } catch (error) {
+    throw new UsageError(`${dir} cannot be written (${(error as NodeJS.ErrnoException).code ?? String(error)})`);
+  }
+  const files = readdirSync(folder, { recursive: true, withFileTypes: true }).flatMap((each) =>
+    each.isFile() ? [relative(folder, join(each.parentPath, each.name))] : [],
+  );
+  return [
+    `${dir}: ${files.sort().join(", ")}`,
+    "",
+    "It runs, and does not conform yet. Next:",
+    ...[`cd ${/^[\w@%+=:,./-]+$/.test(dir) ? dir : `'${dir}'`}`, ...NEXT[lang]![role]].map((line) => `  ${line}`),
+    "",
+    "GUIDE.md in the folder turns it green, step by step.",
+  ].join("\n");
+}
