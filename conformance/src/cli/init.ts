@@ -1,5 +1,14 @@
 /** Writes a starter folder: a client or server that runs at once, is red, and the guide that turns it green. */
-import { copyFileSync, cpSync, existsSync, mkdirSync, readdirSync, statSync } from "node:fs";
+import {
+  copyFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { packageRoot } from "../case/load.js";
@@ -30,16 +39,20 @@ const NEXT: Readonly<Record<string, Readonly<Record<Role, readonly string[]>>>> 
   typescript: {
     client: [
       "npm install",
-      "npm run build",
+      "npm run bindings && npm run build",
       "npx imwire-conformance client --cmd 'node dist/adapter.js' --profile smoke",
     ],
     server: [
       "npm install",
-      "npm run build",
+      "npm run bindings && npm run build",
       "npx imwire-conformance server --cmd 'node dist/server.js --port {port} --data {data} --accounts {accounts}' --profile smoke",
     ],
   },
 };
+
+/** Suite and bindings' generator are released together: a starter takes both in the version that wrote it. */
+const versionOfSuite = (): string =>
+  (JSON.parse(readFileSync(new URL("package.json", packageRoot), "utf8")) as { version: string }).version;
 
 /** The descriptors of the newest release: a draft comes before its release, and 1.9 before 1.10. */
 function descriptors(): string {
@@ -76,6 +89,10 @@ export function initialized(role: Role, { lang, dir = `imwire-${role}` }: InitFl
   try {
     mkdirSync(folder, { recursive: true });
     cpSync(templates(role, lang), folder, { recursive: true });
+    const manifest = join(folder, "package.json");
+    if (existsSync(manifest)) {
+      writeFileSync(manifest, readFileSync(manifest, "utf8").replaceAll("SUITE_VERSION", versionOfSuite()));
+    }
     // Python reads the protocol from its descriptors: nothing has to be generated, and any protobuf will do.
     if (lang === "python") copyFileSync(descriptors(), join(folder, "imwire.binpb"));
   } catch (error) {

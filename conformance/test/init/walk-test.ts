@@ -40,7 +40,9 @@ export function walk(role: Role, lang: string): void {
     );
 
     test("leaves no TODO behind", async () => {
-      expect((await reader.run("grep -rn 'TODO [0-9]' --include='*.py' --include='*.ts' --exclude-dir=node_modules .")).says).toBe("");
+      expect(
+        (await reader.run("grep -rn 'TODO [0-9]' --include='*.py' --include='*.ts' --exclude-dir=node_modules .")).says,
+      ).toBe("");
     });
   });
 }

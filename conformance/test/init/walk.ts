@@ -40,7 +40,9 @@ export function sectionsOf(guide: string): Section[] {
     blocks: [...text.matchAll(BLOCK)].map(([, file, line, code]) => ({ file: file!, line: line!, code: code! })),
     runs: [...text.matchAll(RUN)].map(([, command, rest]) => {
       const [first = [], second] = [...rest!.matchAll(TEXT)].map(([, lines]) => lines!.split("\n"));
-      return second ? { command: command!, before: first, after: second } : { command: command!, before: [], after: first };
+      return second
+        ? { command: command!, before: first, after: second }
+        : { command: command!, before: [], after: first };
     }),
   }));
 }
@@ -76,8 +78,12 @@ export class Reader {
     // Debian's Python has Debian's packages, whatever else is called python3 here.
     const env = { ...process.env, PATH: `/usr/bin:${process.env["PATH"]}`, NO_COLOR: "1" };
     return new Promise((resolve) => {
-      execFile("/bin/sh", ["-c", command], { cwd, env, maxBuffer: 2 ** 26 }, (error: ExecFileException | null, out, err) =>
-        resolve({ code: typeof error?.code === "number" ? error.code : error ? -1 : 0, says: out + err }),
+      execFile(
+        "/bin/sh",
+        ["-c", command],
+        { cwd, env, maxBuffer: 2 ** 26 },
+        (error: ExecFileException | null, out, err) =>
+          resolve({ code: typeof error?.code === "number" ? error.code : error ? -1 : 0, says: out + err }),
       );
     });
   }
