@@ -347,7 +347,7 @@ not start or refuses the suite's tokens, 70 a fault of the suite, 130 interrupte
     .addHelpText(
       "after",
       `
-There is ${ROLES.map((role) => `a ${role} in ${languagesOf(role).join(" and ")}`).join(", ")}.
+There is ${ROLES.map((role) => `a ${role} in ${languagesOf(role).join(" and ")}`).join(", and ")}.
 
 Examples:
   ${PROGRAM} init client --lang python

@@ -211,7 +211,7 @@ class Session {
   }
 
   #welcome(hello: Hello): void {
-    const isRange = hello.versionMin <= hello.versionMax;
+    const isRange = hello.versionMin >= 1 && hello.versionMin <= hello.versionMax;
     if (isRange && (hello.versionMin > VERSION || hello.versionMax < VERSION)) {
       return this.end("VERSION_UNSUPPORTED", { frameKind: KIND.hello, versionMin: VERSION, versionMax: VERSION }); // CONN-5
     }
