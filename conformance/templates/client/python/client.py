@@ -336,7 +336,7 @@ def _message(row):
         "contentType": row["content_type"],
         "body": row["body"],
         "own": bool(row["own"]),
-        "condition": "intact" if row["condition"] == "sent" else row["condition"],
+        "condition": "intact" if row["condition"] == "confirmed" else row["condition"],
     }
 
 

@@ -34,8 +34,15 @@ export interface Accounts {
   readonly blocked?: readonly (readonly [string, string])[];
 }
 
+/** A line of the log. */
+type Line =
+  | { is: "born"; epoch: string; secret: string }
+  | (Omit<Stored, "body" | "clientTimeMs"> & { is: "entry"; key: string; body: string; clientTimeMs: string })
+  | { is: "cursor"; key: string; user: string; device: string; seq: number }
+  | { is: "read"; key: string; user: string; seq: number };
+
 export class Store {
-  readonly #log: Log;
+  readonly #log: Log<Line>;
   readonly #users: ReadonlySet<string>;
   readonly #groups: ReadonlyMap<string, readonly string[]>;
   readonly #conversations = new Map<string, Conversation>();
@@ -53,18 +60,18 @@ export class Store {
     this.#groups = new Map((accounts.groups ?? []).map(({ id, members }) => [id, members]));
     this.#log = new Log(join(folder, "log.jsonl"), (record) => this.#take(record));
     if (this.epoch === "") {
-      const born = { is: "born", epoch: randomBytes(8).toString("hex"), secret: randomBytes(32).toString("hex") };
+      const born: Line = { is: "born", epoch: randomBytes(8).toString("hex"), secret: randomBytes(32).toString("hex") };
       this.#log.add(born);
       this.#take(born);
     }
   }
 
-  #take(record: any): void {
+  #take(record: Line): void {
     if (record.is === "born") {
       this.epoch = record.epoch;
       this.secret = record.secret;
     } else if (record.is === "entry") {
-      const { key, ...entry } = record;
+      const { is: _is, key, ...entry } = record;
       this.#put(this.#open(key), {
         ...entry,
         body: Buffer.from(entry.body, "base64"),
