@@ -11,7 +11,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: "tests",
-          include: ["{codegen,runtime,conformance}/test/**/*.test.ts", "scripts/**/*.test.mjs"],
+          include: ["{codegen,runtime,conformance}/test/**/*.test.ts", "{scripts,docs}/**/*.test.mjs"],
           exclude: MEASURING,
         },
       },

@@ -27,5 +27,10 @@ if (!existsSync(installed) || statSync(installed).mtimeMs < statSync(join(root, 
   run("npm ci", "npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"]);
 }
 // Who writes the bindings cannot wait for what is built upon them.
-const projects = process.argv.includes("--generators") ? ["codegen", "conformance"] : [];
+const isForGenerators = process.argv.includes("--generators");
+const projects = isForGenerators ? ["codegen", "conformance"] : [];
 run("the build", process.execPath, [join(root, "node_modules", "typescript", "bin", "tsc"), "-b", ...projects]);
+// It bundles what the compiler has just written.
+if (!isForGenerators) {
+  run("the build of the playground", process.execPath, [join(root, "runtime", "playground", "build.mjs")]);
+}

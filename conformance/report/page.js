@@ -207,6 +207,7 @@ function clauseQuote(id) {
     {},
     el("p", {}, clauseLink(id), " ", clause?.text ?? "is not in the registry of this suite"),
     clause?.why ? el("p", { class: "why" }, `Why: ${clause.why}`) : null,
+    clause?.page ? el("p", { class: "why" }, el("a", { href: clause.page }, `${id} in the documentation`)) : null,
   );
 }
 
@@ -620,7 +621,9 @@ for (const clause of data.clauses) {
         clause.why ? el("p", {}, el("i", {}, "Why: "), clause.why) : null,
         clause.seenAs ? el("p", {}, el("i", {}, "Seen as: "), clause.seenAs) : null,
         clause.test?.reason ? el("p", {}, el("i", {}, "No test: "), clause.test.reason) : null,
-        clause.where ? el("p", {}, el("code", {}, clause.where)) : null,
+        clause.where
+          ? el("p", {}, clause.page ? el("a", { href: clause.page }, clause.where) : el("code", {}, clause.where))
+          : null,
         proofs.length === 0
           ? null
           : el(

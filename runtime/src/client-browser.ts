@@ -18,4 +18,6 @@ export function createClient({ store, dial, ...options }: ClientOptions): Promis
   });
 }
 
+/** The default for `dial`, for who puts something around it, such as a log or a bad network. */
+export { dialBrowserWebSocket } from "./transport/websocket-browser.js";
 export * from "./driver/client-exports.js";

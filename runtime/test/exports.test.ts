@@ -31,7 +31,7 @@ const CLIENT = [
 /** A new name is a decision. */
 const NAMES: Readonly<Record<string, readonly string[]>> = {
   "./client": CLIENT,
-  "./client in a browser": CLIENT,
+  "./client in a browser": [...CLIENT, "dialBrowserWebSocket"],
   "./client/sqlite": ["SqliteClientStore"],
   "./client/indexeddb": ["IndexedDbClientStore", "claimStore"],
   "./server": [

@@ -138,6 +138,11 @@ const ARROWS: { from: RegExp; allowed: RegExp; rule: string }[] = [
     rule: "nothing but a terminal imports the cli",
   },
   {
+    from: /^runtime\/playground\//,
+    allowed: /^runtime\/playground\/|^@imwire\/runtime\/(client|client\/indexeddb|wire|gen)$/,
+    rule: "the playground is made of the public names of a client",
+  },
+  {
     from: /^conformance\/src\//,
     allowed: /^conformance\/|^(?!runtime\/|codegen\/|@imwire\/)/,
     rule: "the judge imports nothing of the accused",

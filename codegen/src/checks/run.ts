@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { parse } from "yaml";
 import { checkProtos } from "../check.js";
 import { readChapters } from "../spec/chapters.js";
+import { frozenFiles, latestFrozen, type VectorDigests, vectorDigests, vectorDrift } from "../releases.js";
 import { protocolSchema, protoElements } from "../spec/proto-comments.js";
 import { type Requirement, requirements, vectorCitations } from "../spec/registry.js";
 import {
@@ -19,9 +20,6 @@ import {
   unknownCitations,
 } from "./agreement.js";
 
-/** The frozen registry of the latest release, or of the draft before the first. */
-export const FROZEN_REGISTRY = "spec/releases/1.0.0-draft.yaml";
-
 /** What a check has to say; nothing when it holds. */
 export type Check = () => string[] | Promise<string[]>;
 
@@ -31,13 +29,20 @@ export function workspaceChecks(workspace: string): Map<string, Check> {
   const chapters = readChapters(spec);
   const elements = protoElements(protocolSchema());
   const entries = requirements(chapters, elements, vectorCitations(join(spec, "vectors")));
-  const code = textFiles(workspace, ["codegen/src", "codegen/templates", "runtime/src", "conformance/src"], /\.ts$/);
+  const folders = ["codegen/src", "codegen/templates", "runtime/src", "runtime/playground", "conformance/src"];
+  const code = textFiles(workspace, folders, /\.ts$/);
   const cited = new Map([
     ...code,
     ...textFiles(workspace, ["proto"], /\.proto$/),
     ...textFiles(workspace, ["spec"], /\.(md|json|yaml)$/),
     ...textFiles(workspace, ["codegen/test", "runtime/test", "conformance/test"], /\.ts$/),
   ]);
+  const withFrozen = (kind: "registry" | "vectors", compare: (text: string) => string[]): string[] => {
+    const name = latestFrozen(join(workspace, "proto"));
+    if (name === null) return ["proto/releases has nothing frozen: run npm run freeze"];
+    const path = frozenFiles(name)[kind];
+    return existsSync(join(workspace, path)) ? compare(read(path)) : [`${path} is missing: run npm run freeze`];
+  };
   return new Map<string, Check>([
     ["chapters are well formed", () => chapters.problems.map(({ at, message }) => `spec/${at}: ${message}`)],
     [
@@ -59,9 +64,16 @@ export function workspaceChecks(workspace: string): Map<string, Check> {
     [
       "no released clause is gone or changed",
       () =>
-        existsSync(join(workspace, FROZEN_REGISTRY))
-          ? registryDrift((parse(read(FROZEN_REGISTRY)) as { requirements: Requirement[] }).requirements, entries)
-          : [`${FROZEN_REGISTRY} is missing: run npm run freeze`],
+        withFrozen("registry", (text) =>
+          registryDrift((parse(text) as { requirements: Requirement[] }).requirements, entries),
+        ),
+    ],
+    [
+      "no released vector is gone or changed",
+      () =>
+        withFrozen("vectors", (text) =>
+          vectorDrift(JSON.parse(text) as VectorDigests, vectorDigests(join(spec, "vectors"))),
+        ),
     ],
     [
       "proto style, and nothing breaks what was released",

@@ -118,6 +118,23 @@ describe("imwire-gen check", () => {
     expect(stdout).toMatch(/app\.proto:4: Previously present field "2" .* was deleted/);
   });
 
+  test("content types of an application fit what was released of it, with all that they import", () => {
+    const cwd = emptyFolder();
+    const file = join(cwd, "app.proto");
+    const withType = (number: number) =>
+      app(`  option (imwire.options.v1.content_type) = "com.example.order";\n  string item = ${number};`).replace(
+        "package example.app;",
+        'package example.app;\nimport "imwire/options/v1/options.proto";',
+      );
+    writeFileSync(file, withType(1));
+    expect(gen(["descriptor", "--proto", "app.proto", "--out", "old.binpb"], { cwd })).toMatchObject({ status: 0 });
+    expect(gen(["check", "--proto", "app.proto", "--against", "old.binpb"], { cwd })).toMatchObject({ status: 0 });
+    writeFileSync(file, withType(2));
+    const { status, stdout } = gen(["check", "--proto", "app.proto", "--against", "old.binpb"], { cwd });
+    expect(status).toBe(1);
+    expect(stdout).toMatch(/Previously present field "1" .* was deleted/);
+  });
+
   test("a name that breaks the style is found with its line; a file that does not parse is exit code 2", () => {
     const cwd = emptyFolder();
     writeFileSync(join(cwd, "app.proto"), app("  string Item = 1;"));

@@ -169,6 +169,10 @@ describe("each check goes red on a planted mistake, and is green as things stand
         "conformance/src/judge.ts",
         'import { decodeFrame } from "@imwire/runtime/wire";\nimport protobuf from "protobufjs";',
       ],
+      [
+        "runtime/playground/page.ts",
+        'import { createClient } from "@imwire/runtime/client";\nimport { createServer } from "@imwire/runtime/server";',
+      ],
       ["runtime/src/core/send.ts", 'import type { Frame } from "../gen/index.js";\nconst at = Date.now();'],
     ]);
     expect(
@@ -179,6 +183,7 @@ describe("each check goes red on a planted mistake, and is green as things stand
     expect(crossedArrows(sources)).toEqual([
       "runtime/src/wire/a.ts: imports ../core/b.js: the wire imports only gen",
       "conformance/src/judge.ts: imports @imwire/runtime/wire: the judge imports nothing of the accused",
+      "runtime/playground/page.ts: imports @imwire/runtime/server: the playground is made of the public names of a client",
     ]);
     expect(impureCores(sources)).toEqual([
       "runtime/src/core/send.ts: uses Date.now: time, chance and waiting belong to the driver",

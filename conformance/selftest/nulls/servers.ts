@@ -5,6 +5,7 @@
 import { encodeRecord, RecordStream } from "../../dist/codec/codec.js";
 import { codes } from "../../dist/history/invariants/codes.js";
 import type { Json } from "../../dist/codec/json.js";
+import { CLIENT_LIMITS } from "../../dist/peer/welcome.js";
 
 /** One connection of a server that does nothing that counts. */
 export interface NullLink {
@@ -75,19 +76,6 @@ const TIMERS: Json = Object.fromEntries(
     .map((name) => [name, 1000]),
 );
 
-const LIMITS: Json = {
-  frameBytesMax: 1_048_576,
-  bodyBytesMax: 65_536,
-  pageEntriesMax: 100,
-  pageBytesMax: 262_144,
-  syncConversationsMax: 100,
-  previewBytesMax: 1024,
-  sendWindow: 32,
-  receiveWindow: 64,
-  queryIdsMax: 100,
-  ackBatchMax: 32,
-};
-
 /** Greets everybody, says yes to everything and keeps nothing. */
 const yes: NullServer = (end) => {
   const stream = new RecordStream(end.transport, FRAME_BYTES_MAX);
@@ -103,7 +91,7 @@ const yes: NullServer = (end) => {
         serverTimeMs: now(),
         dedupWindowMs: "86400000",
         durability: "DURABILITY_PROCESS_CRASH",
-        limits: { ...LIMITS, receiveWindow: receiveWindow ?? 64 },
+        limits: { ...CLIENT_LIMITS, receiveWindow: receiveWindow ?? 64 },
         timers: TIMERS,
       },
     }),

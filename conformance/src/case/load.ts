@@ -2,7 +2,8 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import { Ajv2020, type ValidateFunction } from "ajv/dist/2020.js";
-import { parseDocument } from "yaml";
+import { load } from "js-yaml";
+import { packageRoot } from "../package-files.js";
 import { allSteps, asList, type Case, type Check, type Step, type Subject } from "./case.js";
 
 export class CasesInvalid extends Error {
@@ -42,9 +43,6 @@ export interface WrittenCase {
   invariants?: string | string[];
   steps: Step[];
 }
-
-/** The folder of the package, in which cases, schema and peers stand. */
-export const packageRoot = new URL("../../", import.meta.url);
 
 let validator: ValidateFunction<{ subject: Subject; cases: WrittenCase[] }> | null = null;
 
@@ -153,13 +151,14 @@ function problemsOf(one: Case, known: Known): string[] {
  * @param problems Is told what is wrong: what is returned then is not all.
  */
 export function casesIn(text: string, name: string, known: Known, problems: string[], shown = name): Case[] {
-  const document = parseDocument(text, { uniqueKeys: true });
-  if (document.errors.length > 0) {
-    problems.push(...document.errors.map(({ message }) => `${shown}: ${message}`));
+  let written: unknown;
+  try {
+    written = load(text);
+  } catch (error) {
+    problems.push(`${shown}: ${(error as Error).message}`);
     return [];
   }
   const validate = validatorOf();
-  const written: unknown = document.toJS();
   if (!validate(written)) {
     const list = (written as { cases?: { id?: string }[] } | null)?.cases;
     for (const { instancePath, message, params } of validate.errors!.slice(0, 12)) {

@@ -6,7 +6,8 @@ import type { Json } from "../codec/json.js";
 import type { Case } from "../case/case.js";
 import { UsageError } from "./exit.js";
 import { nearest } from "../run/nearest.js";
-import { type Suite, specFolder } from "../run/suite.js";
+import { protocolFile } from "../package-files.js";
+import type { Suite } from "../run/suite.js";
 
 interface Example {
   readonly id: string;
@@ -17,7 +18,7 @@ interface Example {
 
 /** A vector that is about a clause: a whole frame if there is one. */
 function exampleOf(clause: Clause): Example | null {
-  const folder = new URL("vectors/", specFolder());
+  const folder = protocolFile("spec/vectors/");
   const examples: Example[] = [];
   for (const file of readdirSync(folder).filter((name) => name.endsWith(".json") && !name.includes("schema"))) {
     const { vectors } = JSON.parse(readFileSync(new URL(file, folder), "utf8")) as {

@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { packageRoot } from "../case/load.js";
+import { packageRoot } from "../package-files.js";
 import { loadPair } from "../explore/load-pair.js";
 import { type Explored, exploredProcesses } from "../explore/pair.js";
 import { clientByAdapter } from "../subject/client-by-adapter.js";

@@ -4,9 +4,11 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { Argument, Command, CommanderError, InvalidArgumentError, Option } from "commander";
-import { CasesInvalid, packageRoot } from "../case/load.js";
+import { CasesInvalid } from "../case/load.js";
+import { packageRoot } from "../package-files.js";
 import { PROFILES, type Profile, type Subject } from "../case/case.js";
 import { diff, diffExitCode, diffJson, diffText } from "../report/diff.js";
+import { docsBase } from "../report/docs-link.js";
 import { readResult, UnreadableReport } from "../report/result-file.js";
 import { BaselineInvalid, baselineOf, readBaseline } from "../run/baseline.js";
 import { accountsOf } from "../run/plan.js";
@@ -67,12 +69,24 @@ function filtering(command: Command): Command {
     .option("--seed <n>", "draws names, ids and order; printed, so that a run can be had again", wholeNumber(0));
 }
 
+/** The start of the address of every page. */
+const docsUrl = (text: string): string => {
+  const base = docsBase(text);
+  if (base === null) throw new InvalidArgumentError("It is an address with https or http, or a path from the report.");
+  return base;
+};
+
 /** What every command that plays cases takes. */
 function playing(command: Command, kind: string): Command {
   return filtering(command)
     .option("--jobs <n>", "how many cases are played at a time", wholeNumber(1), 4)
     .option("--shuffle", "plays the cases in an order drawn from the seed", false)
-    .option("--patience <ms>", "how long a missing answer is waited for", wholeNumber(10), PATIENCE_MS)
+    .option(
+      "--patience <ms>",
+      "how long a missing answer is waited for, on a machine that is not busy",
+      wholeNumber(10),
+      PATIENCE_MS,
+    )
     .option(
       "--repeat <n>",
       "plays it all so many times, in another order and with other names each time; exit 1 where a word differs",
@@ -81,6 +95,7 @@ function playing(command: Command, kind: string): Command {
     )
     .option("--fail-fast", "ends at the first case that fails", false)
     .option("--report <folder>", "where the report goes", join("reports", kind))
+    .option("--docs-url <url>", "where the site of the documentation stands: links to clauses lead there", docsUrl)
     .option("--baseline <file>", "YAML: checks that are known to fail, each with its reason")
     .option("--json", "prints the result as JSON instead of the summary", false)
     .option("--quiet", "shows no progress", false);
@@ -127,7 +142,12 @@ const exploringPair = (command: Command): Command =>
     .option("--server <command>", "starts the server")
     .option("--client <command>", "starts the adapter")
     .option("--module <file>", "a pair in this process: export default (clock, seed) => ({ server, client })")
-    .option("--patience <ms>", "how long a missing answer is waited for", wholeNumber(10), EXPLORE_PATIENCE_MS)
+    .option(
+      "--patience <ms>",
+      "how long a missing answer is waited for, on a machine that is not busy",
+      wholeNumber(10),
+      EXPLORE_PATIENCE_MS,
+    )
     .option("--report <folder>", "where failures are written", join("reports", "explore"))
     .option("--json", "prints the outcome as JSON", false)
     .option("--quiet", "shows no progress", false);

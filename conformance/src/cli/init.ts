@@ -11,8 +11,7 @@ import {
 } from "node:fs";
 import { join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { packageRoot } from "../case/load.js";
-import { protoRoot } from "../codec/protocol.js";
+import { packageRoot, protocolFile } from "../package-files.js";
 import { UsageError } from "./exit.js";
 
 export const ROLES = ["client", "server"] as const;
@@ -56,11 +55,11 @@ const versionOfSuite = (): string =>
 
 /** The descriptors of the newest release: a draft comes before its release, and 1.9 before 1.10. */
 function descriptors(): string {
-  const folder = join(protoRoot(), "releases");
+  const folder = fileURLToPath(protocolFile("proto/releases/"));
   const [newest] = readdirSync(folder)
     .filter((name) => name.endsWith(".binpb"))
     .sort((one, other) => other.localeCompare(one, "en", { numeric: true }));
-  if (newest === undefined) throw new Error("proto/releases is not beside @imwire/conformance: reinstall the package");
+  if (newest === undefined) throw new Error("proto/releases/ holds no descriptors: reinstall @imwire/conformance");
   return join(folder, newest);
 }
 

@@ -2,7 +2,7 @@
 import { existsSync, statSync } from "node:fs";
 import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
-import { packageRoot } from "../case/load.js";
+import { packageRoot } from "../package-files.js";
 import { promote, readCase } from "../explore/files.js";
 import { loadSuite } from "../run/suite.js";
 import { UsageError } from "./exit.js";

@@ -26,6 +26,8 @@ export interface RunFlags extends Omit<JudgeOptions, "patienceMs" | "clock"> {
   /** How many times it is all played. Default: once. */
   readonly repeat?: number;
   readonly report: string;
+  /** Where the site of the documentation stands, for links from clauses. Default: no links. */
+  readonly docsUrl?: string;
   readonly baseline?: string;
   readonly json: boolean;
   readonly quiet: boolean;
@@ -165,7 +167,7 @@ export async function run(
     const repeat = times === 1 ? undefined : rounds.repeat(told);
     const { histories } = worst;
     const result: Result = repeat === undefined ? worst.result : { ...worst.result, repeat };
-    written(() => writeReport(flags.report, result, histories, suite));
+    written(() => writeReport(flags, result, histories, suite));
     // What it came to is said even where it cannot be written.
     if (!isQuietAtEnd) print(result, histories, suite, flags, unwritten === null);
     if (unwritten !== null) throw unwritten;
@@ -202,12 +204,13 @@ const unwritable = (folder: string, error: unknown): unknown => {
   );
 };
 
-function writeReport(folder: string, result: Result, histories: Histories, suite: Suite): void {
+function writeReport(flags: RunFlags, result: Result, histories: Histories, suite: Suite): void {
+  const { report: folder, docsUrl } = flags;
   try {
     writeResult(folder, result, histories);
-    writeFileSync(join(folder, "index.html"), html(result, histories, suite.clauses));
+    writeFileSync(join(folder, "index.html"), html(result, histories, suite.clauses, docsUrl));
     writeFileSync(join(folder, "junit.xml"), junit(result, histories, suite.clauses));
-    writeFileSync(join(folder, "matrix.md"), matrix(result, suite.clauses));
+    writeFileSync(join(folder, "matrix.md"), matrix(result, suite.clauses, docsUrl));
     writeFileSync(join(folder, "badge.json"), `${JSON.stringify(badge(result))}\n`);
     writeBundle(join(folder, "bundle.json.gz"), result, histories);
   } catch (error) {

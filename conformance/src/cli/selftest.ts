@@ -1,6 +1,6 @@
 /** `imwire-conformance selftest`: what it plays stands in the repository and in no package. */
 import { existsSync } from "node:fs";
-import { packageRoot } from "../case/load.js";
+import { packageRoot } from "../package-files.js";
 import { UsageError } from "./exit.js";
 
 /** What the flags of the command say. */

@@ -2,22 +2,13 @@
  * The protocol as protobufjs reflects it from proto/. This package reads and writes bytes with it and with nothing of
  * the runtime, so that each codec can hold the other to account.
  */
-import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import Long from "long";
 import protobuf from "protobufjs";
+import { protocolFile } from "../package-files.js";
 
 protobuf.util.Long = Long;
 protobuf.configure();
-
-/** The folder that `imwire/v1/frame.proto` is below: beside the package when installed, in the workspace when not. */
-export function protoRoot(): string {
-  for (const candidate of ["../../proto", "../../../proto"]) {
-    const folder = fileURLToPath(new URL(candidate, import.meta.url));
-    if (existsSync(`${folder}/imwire/v1/frame.proto`)) return folder;
-  }
-  throw new Error("the proto files of imwire are not beside @imwire/conformance: reinstall the package");
-}
 
 let frame: protobuf.Type | null = null;
 
@@ -25,8 +16,8 @@ let frame: protobuf.Type | null = null;
 export function frameType(): protobuf.Type {
   if (frame) return frame;
   const root = new protobuf.Root();
-  const folder = protoRoot();
-  root.resolvePath = (_origin, target) => `${folder}/${target}`;
+  const folder = fileURLToPath(protocolFile("proto/"));
+  root.resolvePath = (_origin, target) => `${folder}${target}`;
   root.loadSync("imwire/v1/frame.proto", { keepCase: false, alternateCommentMode: true });
   root.resolveAll();
   return (frame = root.lookupType("imwire.v1.Frame"));

@@ -20,6 +20,7 @@ export const FAULTS = {
   "kill-client": ["client.kill"],
   "stop-client": [],
   "store-fault": ["server.store-fault"],
+  "hand-over": [],
 } as const;
 export type Fault = keyof typeof FAULTS;
 
@@ -145,7 +146,10 @@ class Draw {
   #send(device: string): void {
     const user = this.devices[device]!;
     const others = [...new Set(Object.values(this.devices))].filter((each) => each !== user);
-    const to = this.#one(this.#workload, [...others, ...Object.keys(this.groups), ...Object.keys(this.groups)]);
+    this.#say(device, this.#one(this.#workload, [...others, ...Object.keys(this.groups), ...Object.keys(this.groups)]));
+  }
+
+  #say(device: string, to: string): void {
     if (this.#sends >= this.size.sendsMax) return;
     const name = `m${this.#sends + 1}`;
     const body = `${name}${"-".repeat(this.#workload.below(20))}`;
@@ -236,18 +240,42 @@ class Draw {
           this.#undo({ control: { control: "storeFault", on: false } });
         }
         return;
+      case "hand-over":
+        return this.#handOver(device, as, wait);
     }
   }
 
-  /** Has the device send something, and keeps its ack from it. */
+  /**
+   * Has the device come back to something, and keeps from its server the pull that acknowledges the page: to the server
+   * the device has everything, so that the next entry is pushed while that pull is open.
+   */
+  #handOver(device: string, as: string, wait: (act: Json) => void): void {
+    const others = this.world.those("running").filter((each) => this.devices[each] !== this.devices[device]);
+    if (others.length === 0) return;
+    const other = this.#one(this.#workload, others);
+    this.#do({ [device]: { stop: true } });
+    this.#say(other, this.devices[device]!);
+    this.#do({ net: { hold: { from: device, to: "server", frame: { pullOffline: {} }, nth: 2 }, as } });
+    this.#do({ [device]: { start: true } });
+    wait({ awaitHeld: as });
+    this.#say(other, this.devices[device]!);
+    this.#undo({ net: { release: as } });
+  }
+
+  /** Has the device send something, and keeps its ack from it, which its server may or may not have written. */
   #ackOf(device: string): void {
+    if (!this.world.those("running").includes(device)) return;
     const as = `f${++this.#faults}`;
-    if (this.world.those("running").includes(device)) {
-      this.#do({ net: { hold: { from: "server", to: device, frame: { sendAck: {} } }, as } });
-      this.#send(device);
-      this.#do({ net: { awaitHeld: as, maybe: true }, within: WAIT_MS } as unknown as Json);
-      this.#undo({ net: { release: as } });
-    }
+    const isWritten = this.#aims.below(2) === 0;
+    this.#do({
+      net: isWritten
+        ? { hold: { from: "server", to: device, frame: { sendAck: {} } }, as }
+        : { cutAfter: { from: device, to: "server", frame: { sendReq: {} } }, as },
+    });
+    this.#send(device);
+    const seen = isWritten ? { awaitHeld: as } : { happened: as };
+    this.#do({ net: { ...seen, maybe: true }, within: WAIT_MS } as unknown as Json);
+    if (isWritten) this.#undo({ net: { release: as } });
   }
 
   /** Somebody ends, of those whose end is among the faults of this seed. */

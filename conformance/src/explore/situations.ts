@@ -2,18 +2,11 @@
  * What an exploration has to have seen before its silence says anything. Found in histories, not in decisions: a fault that
  * was drawn and met with nothing counts for nothing.
  */
+import type { JsonValue } from "../case/case.js";
 import type { HistoryEvent } from "../history/history.js";
 import { ledgerOf } from "../history/invariants/ledger.js";
 import { bigOf, keyOf, listOf, objectOf, textOf } from "../history/invariants/read.js";
-import {
-  conversationOf,
-  entriesOf,
-  exchanges,
-  type Item,
-  talkOf,
-  type View,
-  viewOf,
-} from "../history/invariants/view.js";
+import { conversationOf, entriesOf, type Item, talkOf, type View, viewOf } from "../history/invariants/view.js";
 
 export interface Situation {
   readonly id: string;
@@ -62,20 +55,19 @@ function killedWithOpenSends({ steps }: View): boolean {
   });
 }
 
-/** Whether an entry of a conversation was pushed while a pull of that conversation waited for its page. */
+/**
+ * Whether an entry of a conversation was pushed behind a pull of it that its device had sent, and in front of the answer.
+ * A pull is open from the moment it was sent, also while it is held: its server may know nothing of it.
+ */
 const pushedIntoPull = ({ links }: View): boolean =>
-  links.some((link) => {
-    const pulls = exchanges(link).all.filter(({ request }) => request.kind === "pullOffline");
-    return link.items.some(
-      ({ kind, at, body }) =>
-        kind === "push" &&
-        pulls.some(
-          ({ request, answer }) =>
-            request.at < at &&
-            (answer === null || answer.at > at) &&
-            talkOf(request) === conversationOf(body["conversation"], link.user),
-        ),
-    );
+  links.some(({ items, user }) => {
+    const open = new Map<JsonValue | undefined, string | null>();
+    return items.some((item) => {
+      const { kind, sent, body } = item;
+      if (kind === "pullOffline" && sent) open.set(body["requestId"], talkOf(item));
+      if (kind === "offlinePage" || kind === "error") open.delete(body["requestId"]);
+      return kind === "push" && [...open.values()].includes(conversationOf(body["conversation"], user));
+    });
   });
 
 /** Whether a device was welcomed while an earlier session of it was open for all that its server knew. */
@@ -184,7 +176,12 @@ export const SITUATIONS: readonly Situation[] = [
     happens: ({ items }) =>
       items.some(({ kind, body }) => kind === "offlinePage" && listOf(body["entries"]).length > 2),
   },
-  { id: "push-overlaps-pull", says: "an entry was pushed while a pull was open", needs: [], happens: pushedIntoPull },
+  {
+    id: "push-overlaps-pull",
+    says: "an entry was pushed while a pull of its conversation was open",
+    needs: [],
+    happens: pushedIntoPull,
+  },
   {
     id: "lost-push-pulled",
     says: "an entry whose push was lost was found by a pull",

@@ -1,7 +1,7 @@
 /** The clauses of the specification, as reports quote them. */
-import { existsSync, readFileSync } from "node:fs";
-import { fileURLToPath } from "node:url";
-import { parse } from "yaml";
+import { readFileSync } from "node:fs";
+import { load } from "js-yaml";
+import { protocolFile } from "../package-files.js";
 
 export type ClauseLevel = "must" | "mustNot" | "should" | "shouldNot" | "may";
 
@@ -43,20 +43,12 @@ export const KEYWORDS: Readonly<Record<ClauseLevel, string>> = {
 /** The letters in front of a clause's number: SEND of SEND-3. */
 export const familyOf = (clause: string): string => clause.replace(/-\d+$/, "");
 
-/** The file of the registry: beside the package when installed, in the workspace when not. */
-function registry(): string {
-  for (const candidate of ["../../spec", "../../../spec"]) {
-    const file = fileURLToPath(new URL(`${candidate}/requirements.yaml`, import.meta.url));
-    if (existsSync(file)) return file;
-  }
-  throw new Error("spec/requirements.yaml is not beside @imwire/conformance: reinstall the package");
-}
-
 let loaded: Clauses | null = null;
 
 /** The registry that came with this package. */
 export function loadClauses(): Clauses {
   if (loaded) return loaded;
-  const { requirements } = parse(readFileSync(registry(), "utf8")) as { requirements: Clause[] };
+  const text = readFileSync(protocolFile("spec/requirements.yaml"), "utf8");
+  const { requirements } = load(text) as { requirements: Clause[] };
   return (loaded = new Map(requirements.map((clause) => [clause.id, clause])));
 }

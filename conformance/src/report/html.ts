@@ -10,6 +10,7 @@ import { gzipSync } from "node:zlib";
 import type { HistoryEvent } from "../history/history.js";
 import type { Repeat, Result } from "../run/result.js";
 import { type Clauses, familyOf, KEYWORDS } from "./clauses.js";
+import { clauseAddress } from "./docs-link.js";
 import { eventLabel, eventLine, participants } from "./frames.js";
 import { flakeRate } from "./repeat.js";
 import { caseKey, type Histories } from "./result-file.js";
@@ -33,7 +34,7 @@ const packed = (history: readonly HistoryEvent[]): string =>
     { level: 9 },
   ).toString("base64");
 
-function pageData(result: Result, histories: Histories, clauses: Clauses) {
+function pageData(result: Result, histories: Histories, clauses: Clauses, docsUrl: string | undefined) {
   const cases = result.cases
     .map((one) => ({
       ...one,
@@ -60,6 +61,7 @@ function pageData(result: Result, histories: Histories, clauses: Clauses) {
           seenAs: clause.seenAs,
           test: clause.test,
           where: `spec/${clause.chapter.file}#${clause.chapter.anchor}`,
+          ...(docsUrl === undefined ? {} : { page: clauseAddress(docsUrl, id) }),
         }
       : null;
   };
@@ -159,8 +161,12 @@ function packedWithin({ cases }: Result, histories: Histories): Record<string, s
   return packedAll;
 }
 
-/** The whole file. */
-export function html(result: Result, histories: Histories, clauses: Clauses): string {
+/**
+ * The whole file.
+ *
+ * @param docsUrl Where the site of the documentation stands, from `docsBase`; without it no clause links out of the page.
+ */
+export function html(result: Result, histories: Histories, clauses: Clauses, docsUrl?: string): string {
   const script = asset("page.js");
   const style = asset("page.css");
   if (/<\/(script|style)|<!--/i.test(script + style)) throw new Error("the page's own script or style would end early");
@@ -187,7 +193,7 @@ export function html(result: Result, histories: Histories, clauses: Clauses): st
     `<body>`,
     head(result),
     `<main id="main"></main>`,
-    `<script type="application/json" id="data">${embedded(pageData(result, histories, clauses))}</script>`,
+    `<script type="application/json" id="data">${embedded(pageData(result, histories, clauses, docsUrl))}</script>`,
     `<script type="application/json" id="histories">${embedded(packedAll)}</script>`,
     `<script type="module">${script}</script>`,
     `</body>`,

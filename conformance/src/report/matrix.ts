@@ -1,6 +1,7 @@
 /** From every clause to the checks that judged it in a run, and what they said, as Markdown. */
 import type { Result } from "../run/result.js";
 import { type Clauses, KEYWORDS } from "./clauses.js";
+import { clauseAddress } from "./docs-link.js";
 import { denominators, verdictLine } from "./summary.js";
 import { plain } from "./text.js";
 
@@ -14,7 +15,8 @@ function words(of: readonly string[]): string {
   return [...counted].map(([word, number]) => `${number} ${word}`).join(", ");
 }
 
-export function matrix(result: Result, clauses: Clauses): string {
+/** @param docsUrl As for `html`. */
+export function matrix(result: Result, clauses: Clauses, docsUrl?: string): string {
   const lines = [
     `# Clauses of ${cell(result.subject.name)} ${cell(result.subject.version)}`,
     "",
@@ -32,8 +34,9 @@ export function matrix(result: Result, clauses: Clauses): string {
     const names = (of: readonly string[]) => [...new Set(of)].map(cell).join(", ");
     const keyword = clause ? KEYWORDS[clause.level] : level.toUpperCase();
     const said = words(proofs.map(({ check }) => check.word));
+    const name = clause && docsUrl !== undefined ? `[${id}](${clauseAddress(docsUrl, id)})` : id;
     lines.push(
-      `| ${id} | ${keyword} | ${actor} | ${word} | ${names(proofs.map((proof) => proof.case))} | ${names(proofs.map(({ check }) => check.id))} | ${said} |`,
+      `| ${name} | ${keyword} | ${actor} | ${word} | ${names(proofs.map((proof) => proof.case))} | ${names(proofs.map(({ check }) => check.id))} | ${said} |`,
     );
   }
   return `${lines.join("\n")}\n`;

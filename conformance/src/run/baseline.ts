@@ -5,7 +5,7 @@
 import { readFileSync } from "node:fs";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import { parse, stringify } from "yaml";
-import { packageRoot } from "../case/load.js";
+import { packageRoot } from "../package-files.js";
 import type { CaseResult, CheckResult } from "./result.js";
 
 export interface BaselineEntry {

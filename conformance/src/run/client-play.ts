@@ -13,6 +13,7 @@ import {
 } from "../case/notation.js";
 import { CaseError, crcOf } from "../case/scope.js";
 import { Log } from "../peer/log.js";
+import { CLIENT_LIMITS, CLIENT_TIMERS } from "../peer/welcome.js";
 import type { RunningClient } from "../subject/subject.js";
 import { listen, type Listener, type Take, type Transport } from "../wire/connection.js";
 import { Application } from "./application.js";
@@ -24,38 +25,6 @@ import { vectorOf } from "./vectors.js";
 /** The largest frame that the suite takes from a client, bytes. */
 const FRAME_BYTES_MAX = 64 * 2 ** 20;
 const VERSION = 1000;
-
-/** Timers of milliseconds: a client that obeys Welcome needs no patience. */
-export const CLIENT_TIMERS = {
-  heartbeatMs: 20_000,
-  // Above every wait of the suite: on a slow machine no send is repeated that a case did not mean to be. Who means it says 300.
-  sendTimeoutMs: 20_000,
-  sendRetryMsMin: 20,
-  sendRetryMsBase: 40,
-  sendRetryMsMax: 160,
-  reconnectMsMin: 20,
-  reconnectMsBase: 20,
-  reconnectMsMax: 100,
-  healthyMs: 1000,
-  ackDelayMsMax: 60,
-  gapGraceMs: 80,
-  auditMs: 60_000,
-  stalledMs: 60_000,
-  tokenGraceMs: 1000,
-};
-
-export const CLIENT_LIMITS = {
-  frameBytesMax: 1_048_576,
-  bodyBytesMax: 65_536,
-  pageEntriesMax: 100,
-  pageBytesMax: 262_144,
-  syncConversationsMax: 100,
-  previewBytesMax: 1024,
-  sendWindow: 32,
-  receiveWindow: 64,
-  queryIdsMax: 100,
-  ackBatchMax: 32,
-};
 
 /** What the suite's server answers by itself unless a case takes it over. */
 const BY_ITSELF = new Set([

@@ -2,6 +2,7 @@
 import { Scope } from "../case/scope.js";
 import { Recorder } from "../history/history.js";
 import { type ClientUnderTest, type RunningClient, WouldNotStart } from "../subject/subject.js";
+import { patienceNow } from "./clock.js";
 import { ClientPlay } from "./client-play.js";
 import type { Unit } from "./plan.js";
 import { type Finished, givenUp, lacking, type RunOptions, Vigil } from "./server-run.js";
@@ -71,7 +72,8 @@ export class ClientRun {
     const begun = clock.now();
     const recorder = new Recorder(() => clock.now() - begun);
     const scope = new Scope({ users: unit.users, groups: unit.groups }, random, () => clock.wall());
-    const play = new ClientPlay({ one, permutation, scope, random, recorder, clock, patienceMs, levelOf }, client);
+    const set = { one, permutation, scope, random, recorder, clock, levelOf };
+    const play = new ClientPlay({ ...set, patienceMs: patienceNow(clock, patienceMs) }, client);
     let isClean = false;
     try {
       const played = await play.run();

@@ -8,6 +8,7 @@ import type {
   ServerSettings,
   ServerUnderTest,
 } from "../subject/subject.js";
+import { patienceNow } from "./clock.js";
 import { PAIR_TIMERS, PairPlay } from "./pair-play.js";
 import { accountsOf, settingsOf, type Unit } from "./plan.js";
 import { concerns, deathOf, type Finished, lacking, type RunOptions } from "./server-run.js";
@@ -134,8 +135,15 @@ export class PairRun {
       const begun = clock.now();
       const recorder = new Recorder(() => clock.now() - begun);
       const scope = new Scope({ users: unit.users, groups: unit.groups }, random, () => clock.wall());
-      const common = { one, permutation, scope, random, recorder, clock, patienceMs, levelOf };
-      const play = await PairPlay.open({ ...common, server, settings: pairSettingsOf(unit), clients });
+      const common = { one, permutation, scope, random, recorder, clock, levelOf };
+      const patience = patienceNow(clock, patienceMs);
+      const play = await PairPlay.open({
+        ...common,
+        patienceMs: patience,
+        server,
+        settings: pairSettingsOf(unit),
+        clients,
+      });
       const quiet = server.onProcess((event) => {
         if (concerns(unit, event)) recorder.note(event);
         play.changed();

@@ -56,9 +56,12 @@ export class NothingToRun extends Error {
 
 /** A sentence about a filter that names no case. */
 export function unnamed(filter: string, cases: readonly Case[], suite: Suite, kind?: Subject): string {
+  const none = `no case${kind === undefined ? "" : ` for a ${kind}`}`;
+  if (suite.clauses.has(filter))
+    return `${none} is about ${filter}: imwire-conformance explain ${filter} shows which are`;
   const near = nearest(filter, namesIn(cases, suite));
   const hint = near === null ? "imwire-conformance list shows all" : `did you mean ${near}?`;
-  return `no case${kind === undefined ? "" : ` for a ${kind}`} is named ${filter}: ${hint}`;
+  return `${none} is named ${filter}: ${hint}`;
 }
 
 const namesIn = (cases: readonly Case[], suite: Suite): string[] => [

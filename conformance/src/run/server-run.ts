@@ -12,7 +12,7 @@ import {
 } from "../subject/subject.js";
 import { listens } from "../subject/ports.js";
 import { hostOf, portOf } from "../subject/told.js";
-import type { Clock } from "./clock.js";
+import { type Clock, patienceNow } from "./clock.js";
 import { accountsOf, settingsOf, type Unit } from "./plan.js";
 import type { Played } from "./play.js";
 import { probe } from "./probe.js";
@@ -274,7 +274,7 @@ export class ServerRun {
         random,
         recorder,
         clock,
-        patienceMs,
+        patienceMs: patienceNow(clock, patienceMs),
         levelOf,
       },
       server,

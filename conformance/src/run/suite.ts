@@ -1,10 +1,11 @@
 /** The whole suite as it is on disk: clauses, cases, and what they refer to. */
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { parse } from "yaml";
+import { load } from "js-yaml";
 import type { Case, Subject } from "../case/case.js";
-import { type Known, loadCases, packageRoot } from "../case/load.js";
+import { type Known, loadCases } from "../case/load.js";
 import { INVARIANTS, type Invariant } from "../history/invariants/index.js";
+import { packageRoot, protocolFile } from "../package-files.js";
 import { type Clauses, loadClauses } from "../report/clauses.js";
 
 export interface Mutant {
@@ -27,13 +28,6 @@ export interface Suite {
   readonly known: Known;
 }
 
-/** The folder spec/ beside the package when installed, in the workspace when not. */
-export const specFolder = (): URL => {
-  const found = ["spec/", "../spec/"].map((path) => new URL(path, packageRoot)).find((url) => existsSync(url));
-  if (!found) throw new Error("spec/ is not beside @imwire/conformance: reinstall the package");
-  return found;
-};
-
 const read = (url: URL): string => readFileSync(url, "utf8");
 
 let loaded: Suite | null = null;
@@ -43,10 +37,10 @@ export function loadSuite(): Suite {
   if (loaded) return loaded;
   const clauses = loadClauses();
   const mutants = new Map(
-    (parse(read(new URL("mutants.yaml", packageRoot))) as Mutant[]).map((mutant) => [mutant.id, mutant]),
+    (load(read(new URL("mutants.yaml", packageRoot))) as Mutant[]).map((mutant) => [mutant.id, mutant]),
   );
   const invariants = new Map(INVARIANTS.map((invariant) => [invariant.id, invariant]));
-  const table = read(new URL("README.md", specFolder())).matchAll(/^\| `((?:server|client|transport)\.[a-z-]+)`/gm);
+  const table = read(protocolFile("spec/README.md")).matchAll(/^\| `((?:server|client|transport)\.[a-z-]+)`/gm);
   const capabilities = new Set([...table].map(([, name]) => name!));
   const known: Known = { clauses, mutants: new Set(mutants.keys()), invariants, capabilities };
   const cases = loadCases(fileURLToPath(new URL("cases", packageRoot)), known);

@@ -1,6 +1,7 @@
 /** The vectors of spec/vectors as bytes that a case sends. */
 import { existsSync, readFileSync } from "node:fs";
 import { CaseError } from "../case/scope.js";
+import { protocolFile } from "../package-files.js";
 import type { Transport } from "../wire/connection.js";
 
 interface StreamVector {
@@ -20,10 +21,8 @@ const files = new Map<string, readonly StreamVector[]>();
 function read(file: string): readonly StreamVector[] {
   let vectors = files.get(file);
   if (!vectors) {
-    const place = ["../../spec", "../../../spec"]
-      .map((folder) => new URL(`${folder}/vectors/${file}.json`, import.meta.url))
-      .find((url) => existsSync(url));
-    if (!place) throw new CaseError(`there is no file of vectors "${file}"`);
+    const place = protocolFile(`spec/vectors/${file}.json`);
+    if (!existsSync(place)) throw new CaseError(`there is no file of vectors "${file}"`);
     vectors = (JSON.parse(readFileSync(place, "utf8")) as { vectors: StreamVector[] }).vectors;
     files.set(file, vectors);
   }

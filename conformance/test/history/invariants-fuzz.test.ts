@@ -2,13 +2,13 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { HistoryEvent } from "../../src/history/history.ts";
 import { INVARIANTS } from "../../src/history/invariants/index.ts";
+import { CLIENT_LIMITS } from "../../src/peer/welcome.ts";
 import { CONTEXT } from "./stories.ts";
 import {
   accepted,
   entry,
   error,
   id,
-  LIMITS,
   message,
   page,
   ping,
@@ -54,7 +54,7 @@ const frame = fc.oneof(
     hello: { versionMin: 1000, versionMax: 1000, token: `a token of ${who}`, deviceId: `${who}-1` },
   })),
   user.map((userId) => ({
-    welcome: { version: 1000, userId, sessionId: userId, epoch: "e", limits: LIMITS, timers: TIMERS },
+    welcome: { version: 1000, userId, sessionId: userId, epoch: "e", limits: CLIENT_LIMITS, timers: TIMERS },
   })),
   fc.tuple(small, small, small, of).map(([r, head, cursor, conversation]) => ({
     syncPage: { requestId: r, conversations: [{ conversation, head: String(head), cursor: String(cursor) }] },
@@ -224,7 +224,7 @@ describe("invariants over any history", () => {
       const events: object[] = [
         event(0, 1, false, { hello: { versionMin: 1000, versionMax: 1000, token: "a long token", deviceId: "ann-1" } }),
         event(1, 1, true, {
-          welcome: { version: 1000, userId: "ann", epoch: "e", sessionId: "s", limits: LIMITS, timers: TIMERS },
+          welcome: { version: 1000, userId: "ann", epoch: "e", sessionId: "s", limits: CLIENT_LIMITS, timers: TIMERS },
         }),
       ];
       while (events.length < 20_000) {

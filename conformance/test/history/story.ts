@@ -3,19 +3,8 @@ import { crc32 } from "node:zlib";
 import type { Json } from "../../src/codec/json.ts";
 import { encodeRecord } from "../../src/codec/codec.ts";
 import { type HistoryEvent, hexOf, type Observed, type FrameEvent, Recorder } from "../../src/history/history.ts";
+import { CLIENT_LIMITS } from "../../src/peer/welcome.ts";
 
-export const LIMITS = {
-  frameBytesMax: 1_048_576,
-  bodyBytesMax: 65_536,
-  pageEntriesMax: 100,
-  pageBytesMax: 262_144,
-  syncConversationsMax: 100,
-  previewBytesMax: 1024,
-  sendWindow: 32,
-  receiveWindow: 64,
-  queryIdsMax: 100,
-  ackBatchMax: 32,
-};
 export const TIMERS = {
   heartbeatMs: 25_000,
   sendTimeoutMs: 10_000,
@@ -155,7 +144,7 @@ export class Story {
         serverTimeMs: "1000",
         dedupWindowMs: "86400000",
         durability: "DURABILITY_PROCESS_CRASH",
-        limits: { ...LIMITS, ...limits },
+        limits: { ...CLIENT_LIMITS, ...limits },
         timers: { ...TIMERS, ...timers },
         ...more,
       },

@@ -7,6 +7,7 @@ import { type Browser, chromium, type Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import type { HistoryEvent } from "../../src/history/history.js";
 import { loadClauses } from "../../src/report/clauses.js";
+import { docsBase } from "../../src/report/docs-link.js";
 import { html } from "../../src/report/html.js";
 import { junit } from "../../src/report/junit.js";
 import type { CaseResult, Result } from "../../src/run/result.js";
@@ -25,6 +26,29 @@ test("the file needs nothing but itself, and holds a stranger's text as data onl
   expect(text.match(/<script/g)).toHaveLength(3);
   expect(text.match(/<img/g)).toBeNull();
   expect(text).toContain("Content-Security-Policy");
+});
+
+test("clauses link to the documentation only when somebody says where it stands", () => {
+  expect(html(RESULT, HISTORIES, clauses)).not.toContain("clauses/DEDUP-2.html");
+  const linked = html(RESULT, HISTORIES, clauses, "https://docs.example.com/imwire/");
+  expect(linked).toContain('"page":"https://docs.example.com/imwire/clauses/DEDUP-2.html"');
+});
+
+test("the base of such links is an address or a path, and nothing that runs or leaves its place", () => {
+  expect(docsBase("https://docs.example.com/imwire")).toBe("https://docs.example.com/imwire/");
+  expect(docsBase("../../site/")).toBe("../../site/");
+  expect(docsBase("site")).toBe("site/");
+  for (const bad of [
+    "",
+    "javascript:alert(1)",
+    "//elsewhere.example",
+    "https://",
+    "a b",
+    'x"y',
+    "https://x/?q=",
+    "ftp://x",
+  ])
+    expect(docsBase(bad), bad).toBeNull();
 });
 
 test("the same run is the same file", () => {
@@ -61,9 +85,9 @@ describe.skipIf(CHROMIUM === null)(`in a browser${WITHOUT}`, () => {
     if (complaints.length > 0) throw new Error(`the page complained: ${complaints.join("; ")}`);
   });
 
-  async function open(result: Result, histories = HISTORIES, hash = ""): Promise<Page> {
+  async function open(result: Result, histories = HISTORIES, hash = "", docsUrl?: string): Promise<Page> {
     const file = join(folder, "report.html");
-    writeFileSync(file, html(result, histories, clauses));
+    writeFileSync(file, html(result, histories, clauses, docsUrl));
     page = await browser.newPage({ viewport: { width: 1280, height: 900 } });
     complaints = [];
     page.on("console", (message) => {
@@ -160,6 +184,13 @@ describe.skipIf(CHROMIUM === null)(`in a browser${WITHOUT}`, () => {
     await row.locator(".number.w-fail").click();
     expect(await shown()).toEqual(["repeat-after-lost-ack", "repeat-after-lost-ack.tcp.bytewise"]);
     expect(await page.locator("#cases").isVisible()).toBe(true);
+  });
+
+  test("where the documentation stands, a clause leads there from a failure and from the matrix", async () => {
+    await open(RESULT, HISTORIES, "#case-repeat-after-lost-ack", "../site/");
+    const address = "../site/clauses/DEDUP-2.html";
+    await page.waitForSelector(`#case-repeat-after-lost-ack a[href="${address}"]`);
+    expect(await page.getAttribute("#clause-DEDUP-2 details a", "href")).toBe(address);
   });
 
   test("by keyboard: from the tabs to the clauses, and into a case", async () => {

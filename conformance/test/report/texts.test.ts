@@ -190,6 +190,8 @@ test("the matrix goes from a clause to its checks and what they said", () => {
   expect(text).toContain("| SEND-3 | MUST NOT | server | not-exercised |");
   expect(text).toContain("| READ-2 | MUST | server | no-case |  |  |  |");
   expect(text).toContain(denominators(RESULT));
+  expect(text).not.toContain("](");
+  expect(matrix(RESULT, clauses, "../site/")).toContain("| [DEDUP-2](../site/clauses/DEDUP-2.html) | MUST |");
 });
 
 test("the badge has the denominator", () => {

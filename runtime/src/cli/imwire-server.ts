@@ -1,15 +1,8 @@
 /** The command `imwire-server`: reads its configuration, runs a server until it is told to stop. */
 import { readFileSync } from "node:fs";
-import { createServer, type ImwireServer, type ListenOption } from "../driver/server.js";
-import { authenticatorOf } from "../operations/auth.js";
-import { readCall, type ServerConfig } from "../operations/config.js";
-import { EXIT, reportFailure, UsageError } from "../operations/errors.js";
-import { createLog, type Log } from "../operations/log.js";
-import { settingsOf } from "../operations/options.js";
-import { groupActs, policyOf } from "../operations/users.js";
-import { StoreUnusable } from "../store/server-store.js";
-
-const NAME = "imwire-server";
+import { readCall } from "../operations/config.js";
+import { reportStart, runServer, sayReady } from "./server-process.js";
+import { supervise } from "./supervisor.js";
 
 export async function main(): Promise<void> {
   const version = (
@@ -24,76 +17,9 @@ export async function main(): Promise<void> {
     };
     const call = readCall(sources, version);
     if (call.kind === "show") process.stdout.write(call.text);
-    else await run(call.config, version);
+    else if (call.config.options.dev && call.config.options.playground) await supervise(call.config, version);
+    else await runServer({ config: call.config, version, onReady: ({ urls }) => sayReady(urls) });
   } catch (error) {
-    process.exitCode = fail(error);
+    process.exitCode = reportStart(error);
   }
-}
-
-async function run(config: ServerConfig, version: string): Promise<void> {
-  const { options } = config;
-  const log = createLog({ ...options.log, out: process.stderr });
-  for (const warning of config.warnings) log.warn("configuration", { warning });
-  const server = await createServer(serverOptions(config, log));
-  stopOnSignals(server, log);
-  log.info("ready", { version, file: options.memory ? "memory" : options.data });
-  // In front of the line: whoever reads it may send a signal at once.
-  stopOnSignals(server, log);
-  // For whoever started it and waits: the one line on standard output.
-  process.stdout.write(`${JSON.stringify({ ready: true, urls: server.urls })}\n`);
-}
-
-function serverOptions(config: ServerConfig, log: Log): Parameters<typeof createServer>[0] {
-  const { options, users } = config;
-  const { host, port, tcp, data, memory, newEpoch, connectionsMax, admin } = options;
-  const listen: ListenOption[] = [{ kind: "websocket", host, port }];
-  if (tcp.port !== undefined) listen.push({ kind: "tcp", host: tcp.host, port: tcp.port });
-  return {
-    listen,
-    tls: config.tls ?? undefined,
-    store: memory ? { kind: "memory" } : { kind: "sqlite", path: data, newEpoch },
-    authenticate: authenticatorOf(config.auth),
-    mayWrite: policyOf(users),
-    settings: settingsOf(options),
-    connectionsMax: connectionsMax === 0 ? Infinity : connectionsMax,
-    log,
-    admin: {
-      token: config.adminToken,
-      protectMetrics: admin.protectMetrics,
-      listen: admin.port === undefined ? undefined : { host: admin.host, port: admin.port },
-    },
-    acts: groupActs(users),
-  };
-}
-
-/** The first signal sends everybody away in order; a second one does not wait. */
-function stopOnSignals(server: ImwireServer, log: Log): void {
-  let stopping = false;
-  for (const signal of ["SIGTERM", "SIGINT"] as const) {
-    process.on(signal, () => {
-      if (stopping) {
-        log.warn("stopped at once", { signal });
-        process.exit(128 + (signal === "SIGINT" ? 2 : 15));
-      }
-      stopping = true;
-      log.info("stopping", { signal });
-      server.close().then(
-        () => process.exit(EXIT.ok),
-        (error: unknown) => {
-          log.error("the end failed", { error });
-          process.exit(EXIT.internal);
-        },
-      );
-    });
-  }
-}
-
-function fail(error: unknown): number {
-  if (error instanceof UsageError) return reportFailure(NAME, error);
-  const isOperators =
-    error instanceof StoreUnusable || (error as { cause?: { code?: unknown } }).cause?.code !== undefined;
-  if (!isOperators) return reportFailure(NAME, error);
-  // A file or a port that cannot be had: the sentence says what to do.
-  console.error(`${NAME}: ${(error as Error).message}`);
-  return EXIT.found;
 }

@@ -14,4 +14,5 @@ export {
 } from "./imwire-client.js";
 export { MemoryClientStore } from "../store/memory-client-store.js";
 export type { ClientStore } from "../store/client-store.js";
+export type { Connection, ConnectionHandler, Dial } from "../transport/transport.js";
 export { StoreFault, StoreUnusable } from "../store/store-fault.js";

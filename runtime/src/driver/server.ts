@@ -6,7 +6,12 @@
  * is gathered.
  */
 import { randomUUID } from "node:crypto";
-import { createServer as createHttpServer, type Server as HttpServer } from "node:http";
+import {
+  createServer as createHttpServer,
+  type IncomingMessage,
+  type Server as HttpServer,
+  type ServerResponse,
+} from "node:http";
 import type { Connection, ConnectionHandler, Listener, ServerTls } from "../transport/transport.js";
 import { listenTcp } from "../transport/tcp.js";
 import { listenWebSocket } from "../transport/websocket-server.js";
@@ -51,6 +56,11 @@ export interface ServerOptions {
   readonly log?: Log | undefined;
   /** The HTTP API for operators. */
   readonly admin?: AdminOption | undefined;
+  /**
+   * Answers what else is asked in plain HTTP on the ports of the WebSockets; false: it is not for this handler, and
+   * nothing has been written.
+   */
+  readonly http?: ((request: IncomingMessage, response: ServerResponse) => boolean) | undefined;
   /** What the store is brought to before anybody connects: groups of a fixture. */
   readonly acts?: readonly Act[];
 }
@@ -210,6 +220,8 @@ class ServerDriver implements ImwireServer {
       isReady: () => this.#closing === null && this.#drains === 0,
       onOutage: (error) => this.#log?.error("an order of the operator failed", { error }),
     });
+    const shared = (request: IncomingMessage, response: ServerResponse) =>
+      (!admin?.listen && http(request, response)) || this.#options.http?.(request, response) === true;
     const accept = (connection: Connection) => this.#accept(connection);
     if (admin?.listen) this.#adminServer = await listenHttp(admin.listen, http);
     for (const { kind, ...where } of listen) {
@@ -222,7 +234,7 @@ class ServerDriver implements ImwireServer {
                 tls,
                 handshakeTimeoutMs: authDeadlineMs,
                 messageBytesMax: limits.frameBytesMax * MESSAGE_FRAMES,
-                http: admin?.listen ? undefined : http,
+                http: shared,
                 onUpgradeRefused: (reason, remote) => this.#log?.info("an upgrade was refused", { reason, remote }),
               },
               accept,

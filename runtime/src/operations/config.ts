@@ -95,7 +95,8 @@ export function loadConfig(sources: ConfigSources): { readonly config: ServerCon
 }
 
 const EXAMPLES = `Start with:
-  imwire-server --dev --memory                  try it out: the token dev:ann is the user ann, nothing is kept
+  imwire-server --dev                           try it out: http://127.0.0.1:7800/playground has phones to play with
+  imwire-server --dev --memory                  the token dev:ann is the user ann, and nothing is kept
   imwire-server --dev --users users.json        with groups, and a database in ./imwire.db
   imwire-server --config /etc/imwire.json       in operation; IMWIRE_JWT_SECRET and IMWIRE_ADMIN_TOKEN hold the secrets
   imwire-server --check-config                  is everything there and as it must be? Starts nothing
@@ -122,7 +123,7 @@ function program(version: string, all = false): { command: Command; printed: () 
   for (const each of ALL) {
     const { flag, name, leaf } = each;
     if (leaf.notFrom?.includes("flag")) continue;
-    const option = new Option(leaf.type === "boolean" ? flag : `${flag} <${placeholder(leaf)}>`, brief(leaf));
+    const option = new Option(leaf.type === "boolean" ? flag : `${flag} <${placeholder(leaf)}>`, brief(each));
     const group = name.includes(".") ? name.slice(0, name.indexOf(".")) : "";
     command.addOption(option.hideHelp(isRare(each) && !all).helpGroup(group === "" ? "Options:" : `${group}:`));
     if (leaf.type === "boolean") command.addOption(new Option(flag.replace("--", "--no-")).hideHelp());
@@ -139,8 +140,9 @@ function program(version: string, all = false): { command: Command; printed: () 
 const placeholder = (leaf: Leaf): string =>
   leaf.path ? "file" : leaf.type === "integer" ? "n" : leaf.type === "array" ? "a,b" : (leaf.enum?.join("|") ?? "text");
 
-function brief(leaf: Leaf): string {
+function brief({ flag, leaf }: NamedOption): string {
   const first = /^.*?[.?](?= |$)/s.exec(leaf.description)![0];
+  if (leaf.default === true) return `${first} Unless ${flag.replace("--", "--no-")} is said.`;
   return leaf.default === undefined || leaf.type === "boolean" ? first : `${first} Default ${String(leaf.default)}.`;
 }
 

@@ -20,6 +20,7 @@ export interface Options {
   readonly memory: boolean;
   readonly newEpoch: boolean;
   readonly dev: boolean;
+  readonly playground: boolean;
   readonly jwt: {
     readonly algorithms?: readonly JwtAlgorithm[];
     readonly secret?: string;
@@ -156,6 +157,10 @@ export const OPTIONS: Section = section("The configuration of imwire-server.", {
     { notFrom: ["variable", "file"] },
   ),
   dev: flag("For development only: the token `dev:ann` is the user ann, so that anybody is anybody."),
+  playground: flag(
+    "With --dev: a page at /playground where phones, tunnels and a killed server can be tried out. The server then runs in a process of its own, which comes back when it is killed. --no-playground: one process and no page.",
+    { default: true },
+  ),
   jwt: section("Who may log in: tokens are JSON Web Tokens, proved by one secret, one public key or one JWKS.", {
     algorithms: {
       type: "array",

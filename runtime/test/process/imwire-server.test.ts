@@ -214,6 +214,7 @@ describe("the end", () => {
     child.process.kill("SIGTERM");
     expect(await child.ended(5000)).toEqual({ code: 0, signal: null });
     await silent.untilClosed();
+    expect(child.errors.filter((line) => line.includes('"event":"stopping"'))).toHaveLength(1);
   });
 
   test.each([

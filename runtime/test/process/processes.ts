@@ -72,9 +72,10 @@ export class Child {
   constructor(args: readonly string[], { env = {}, cwd, command = [process.execPath], onLine }: ChildOptions) {
     this.#name = args.join(" ");
     const [program, ...first] = command;
+    // One process unless the supervisor is what a test is about: signals then reach the server itself.
     this.process = spawn(program!, [...first, ...args], {
       cwd,
-      env: { PATH: process.env["PATH"] ?? "", HOME: cwd ?? tmpdir(), NO_COLOR: "1", ...env },
+      env: { PATH: process.env["PATH"] ?? "", HOME: cwd ?? tmpdir(), NO_COLOR: "1", IMWIRE_PLAYGROUND: "no", ...env },
       stdio: ["pipe", "pipe", "pipe"],
     });
     this.#read(this.process.stdout!, this.lines, onLine);

@@ -1,0 +1,1 @@
+"""A client of imwire: see client.py for its use, and the README beside this folder for how it is built."""
