@@ -356,6 +356,17 @@ const steps = new Map([
     },
   ],
   [
+    "imwire-conformance writes its starters",
+    async () => {
+      await bin("imwire-conformance", "init", "client", "--lang", "python", "--dir", "starter-client");
+      await bin("imwire-conformance", "init", "server", "--lang", "typescript", "--dir", "starter-server");
+      for (const file of ["starter-client/imwire.binpb", "starter-server/GUIDE.md"]) {
+        check(existsSync(join(project, file)), `there is no ${file}`);
+      }
+      return "a client in Python, a server in TypeScript";
+    },
+  ],
+  [
     "imwire-conformance judges imwire-server and the client: smoke",
     async () => {
       const peers = join("node_modules", "@imwire", "conformance", "peers");

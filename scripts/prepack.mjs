@@ -2,7 +2,7 @@
 // before it packs or publishes, and with --undo behind that. The copies are in .gitignore, and nothing in the repository
 // reads them.
 import { cpSync, existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { basename, dirname, join, resolve } from "node:path";
+import { basename, dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -13,8 +13,11 @@ const CARRIED = {
   runtime: ["LICENSE"],
   conformance: ["LICENSE", "proto", "spec"],
 };
-/** Folders that stay behind: only imwire-gen compares with what earlier releases froze. */
-const LEFT_OUT = { conformance: ["releases"] };
+/**
+ * Folders that stay behind: only imwire-gen compares with what earlier releases froze. The suite takes the descriptors of
+ * proto/releases along: `init` puts them into its Python starters.
+ */
+const LEFT_OUT = { conformance: ["spec/releases"] };
 
 const name = basename(process.cwd());
 const carried = CARRIED[name];
@@ -32,7 +35,7 @@ for (const path of carried) rmSync(join(root, name, path), { recursive: true, fo
 if (!process.argv.includes("--undo")) {
   removeLeftovers();
   for (const path of carried) {
-    const filter = (from) => !LEFT_OUT[name]?.includes(basename(from));
+    const filter = (from) => !LEFT_OUT[name]?.includes(relative(root, from));
     cpSync(join(root, path), join(root, name, path), { recursive: true, filter });
   }
 }

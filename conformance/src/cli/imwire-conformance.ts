@@ -3,7 +3,7 @@ import { randomInt } from "node:crypto";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
-import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { Argument, Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { CasesInvalid } from "../case/load.js";
 import { packageRoot } from "../package-files.js";
 import { PROFILES, type Profile, type Subject } from "../case/case.js";
@@ -21,6 +21,7 @@ import { NotUsable, type ServerUnderTest, WouldNotStart } from "../subject/subje
 import { runBoth } from "./both.js";
 import { EXIT, UsageError } from "./exit.js";
 import { explained } from "./explain.js";
+import { type InitFlags, initialized, languagesOf, ROLES, type Role } from "./init.js";
 import { explore } from "./explore.js";
 import type { PairFlags } from "./explored.js";
 import { gapsOf, listed } from "./list.js";
@@ -205,6 +206,7 @@ Start with:
   ${PROGRAM} server --url ws://127.0.0.1:7800 --token-template 'dev:{user}'
   ${PROGRAM} server --cmd './my-server --port {port} --data {data} --accounts {accounts}' --profile full
   ${PROGRAM} client --cmd './my-adapter'
+  ${PROGRAM} init client --lang python
   ${PROGRAM} explain SEND-3
 
 Exit codes: 0 conforms, 1 does not, 2 the call is not usable, 3 inconclusive, 4 the implementation or its adapter would
@@ -355,6 +357,23 @@ not start or refuses the suite's tokens, 70 a fault of the suite, 130 interrupte
     .argument("<id>", "as SEND-3, s-send-002, or ack-before-commit")
     .option("--json", "for machines", false)
     .action((id: string, options: { json: boolean }) => console.log(explained(loadSuite(), id, options.json)));
+
+  root
+    .command("init")
+    .description("writes a starter folder: a client or server that runs at once and is red, and a guide to green")
+    .addArgument(new Argument("<role>", "what you write").choices(ROLES))
+    .requiredOption("--lang <language>", "the language of the starter")
+    .option("--dir <folder>", "where it goes; it may not be there yet, or is empty (default: imwire-<role>)")
+    .addHelpText(
+      "after",
+      `
+There is ${ROLES.map((role) => `a ${role} in ${languagesOf(role).join(" and ")}`).join(", and ")}.
+
+Examples:
+  ${PROGRAM} init client --lang python
+  ${PROGRAM} init server --lang typescript --dir chat-server`,
+    )
+    .action((role: Role, options: InitFlags) => console.log(initialized(role, options)));
 
   root
     .command("adapter-check")

@@ -1,0 +1,245 @@
+"""Bytes to frames and back, over WebSocket or TCP. Chapter 2 of the specification; this file is complete.
+
+The messages come from imwire.binpb, the protocol's descriptors, so that nothing has to be generated and any version of
+protobuf will do. A frame is a protobuf message as any other: frame.hello.token = "t".
+"""
+
+import asyncio
+import pathlib
+from urllib.parse import urlsplit
+
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf.message import DecodeError
+
+_pool = descriptor_pool.DescriptorPool()
+
+
+_path = pathlib.Path(__file__).with_name("imwire.binpb")
+for _file in descriptor_pb2.FileDescriptorSet.FromString(_path.read_bytes()).file:
+    _pool.AddSerializedFile(_file.SerializeToString())
+# Its name has changed between the versions of protobuf.
+_class_of = getattr(message_factory, "GetMessageClass", None) or message_factory.MessageFactory(_pool).GetPrototype
+
+
+def message(name, **fields):
+    """A message of the protocol: message("Conversation", user_id="ben")."""
+    return _class_of(_pool.FindMessageTypeByName("imwire.v1." + name))(**fields)
+
+
+Frame = type(message("Frame"))
+
+# The kinds of frames, by number: 8 is "ping".
+KINDS = {field.number: field.name for field in Frame.DESCRIPTOR.fields}
+
+# Those that only clients send.
+CLIENT_KINDS = {
+    "send_req",
+    "deliver_ack",
+    "pull_offline",
+    "hello",
+    "token_refresh",
+    "query_send",
+    "sync_req",
+    "pull_history",
+}
+
+
+def _enum(name, prefix):
+    values = _pool.FindEnumTypeByName("imwire.v1." + name).values
+    return {value.name[len(prefix) :]: value.number for value in values}
+
+
+CODE = _enum("ErrorCode", "ERROR_CODE_")
+SCOPE = _enum("ErrorScope", "ERROR_SCOPE_")
+RETRY = _enum("RetryClass", "RETRY_CLASS_")
+FATE = _enum("Fate", "FATE_")
+SEND_STATE = _enum("SendState", "SEND_STATE_")
+CODE_NAMES = {number: name for name, number in CODE.items()}
+
+FRAME_BYTES_BEFORE_WELCOME = 65536
+_LENGTH_BYTES_MAX = 5
+
+
+class Broken(Exception):
+    """These bytes are no frame: what stood in front of them counts, nothing behind them does (FRAME-22)."""
+
+    def __init__(self, code, why):
+        super().__init__(why)
+        self.code = code
+
+
+class Records:
+    """Takes records off a stream, however it was split (FRAME-3)."""
+
+    def __init__(self):
+        self.frame_bytes_max = FRAME_BYTES_BEFORE_WELCOME
+        self._buffer = b""
+
+    def feed(self, data, is_message=False):
+        """Yields the bytes of each whole Frame. is_message: data is a WebSocket message, and ends a record (FRAME-2)."""
+        if is_message and not data:
+            raise Broken("MALFORMED", "a WebSocket message without a record")
+        self._buffer += data
+        while self._buffer:
+            if self._buffer[0] != 0x0A:
+                raise Broken("MALFORMED", "a record begins with 0x0A")
+            length, at = self._length()
+            if at and length > self.frame_bytes_max:
+                raise Broken("FRAME_TOO_LARGE", "a frame of %d bytes" % length)
+            if not at or len(self._buffer) < at + length:
+                if is_message:
+                    raise Broken("MALFORMED", "a WebSocket message ends inside a record")
+                return
+            frame, self._buffer = self._buffer[at : at + length], self._buffer[at + length :]
+            yield frame
+
+    def _length(self):
+        """The length that stands behind the tag, and where the Frame begins; 0 as long as that is not known."""
+        length = 0
+        for index, byte in enumerate(self._buffer[1 : 1 + _LENGTH_BYTES_MAX]):
+            length |= (byte & 0x7F) << (7 * index)
+            if byte < 0x80:
+                return length, index + 2
+        if len(self._buffer) > _LENGTH_BYTES_MAX:
+            raise Broken("MALFORMED", "a length of more than five bytes")
+        return 0, 0
+
+
+def decode(data):
+    """One Frame: its kind as a number, and its content; None for a kind that 1.0 does not know."""
+    tag, at = _varint(data, 0)
+    length, at = _varint(data, at)
+    # Exactly one field, and it is length-delimited (FRAME-9).
+    if tag >> 3 == 0 or tag & 7 != 2 or at + length != len(data):
+        raise Broken("MALFORMED", "a Frame has exactly one field")
+    name = KINDS.get(tag >> 3)
+    if name is None:
+        return tag >> 3, None
+    try:
+        _check(Frame.DESCRIPTOR, data)
+        return tag >> 3, getattr(Frame.FromString(data), name)
+    except (DecodeError, UnicodeDecodeError) as error:
+        raise Broken("MALFORMED", "no %s" % name) from error
+
+
+def _check(descriptor, data):
+    """Refuses what some version of protobuf would read in silence (FRAME-10, FRAME-11)."""
+    at = 0
+    while at < len(data):
+        tag, at = _varint(data, at)
+        end = at
+        if tag & 7 == 0:
+            _, end = _varint(data, at)
+        elif tag & 7 == 1:
+            end = at + 8
+        elif tag & 7 == 5:
+            end = at + 4
+        elif tag & 7 == 2:
+            length, at = _varint(data, at)
+            end = at + length
+        else:
+            raise Broken("MALFORMED", "a group")
+        if not 1 <= tag >> 3 < 2**29 or end > len(data):
+            raise Broken("MALFORMED", "a field that is none, or does not end")
+        field = descriptor.fields_by_number.get(tag >> 3)
+        if field is not None and tag & 7 == 2:
+            if field.message_type is not None:
+                _check(field.message_type, data[at:end])
+            elif field.type == field.TYPE_STRING:
+                data[at:end].decode("utf-8")
+        at = end
+
+
+def _varint(data, at):
+    value = 0
+    for index in range(10):
+        if at + index >= len(data):
+            break
+        value |= (data[at + index] & 0x7F) << (7 * index)
+        if data[at + index] < 0x80:
+            return value, at + index + 1
+    raise Broken("MALFORMED", "a number that does not end")
+
+
+def encode(frame):
+    """The record of a Frame."""
+    data = frame.SerializeToString()
+    length = len(data)
+    head = bytearray([0x0A])
+    while length > 0x7F:
+        head.append(length & 0x7F | 0x80)
+        length >>= 7
+    head.append(length)
+    return bytes(head) + data
+
+
+class TcpConnection:
+    is_message = False
+
+    def __init__(self, reader, writer):
+        self._reader = reader
+        self._writer = writer
+
+    async def read(self):
+        """Some bytes; None at the end."""
+        return await self._reader.read(65536) or None
+
+    def write(self, data):
+        self._writer.write(data)
+
+    async def close(self):
+        self._writer.close()
+
+
+class WebSocketConnection:
+    is_message = True
+
+    def __init__(self, socket):
+        self._socket = socket
+        self._writes = asyncio.Queue()
+        self._writing = asyncio.ensure_future(self._write_all())
+
+    async def read(self):
+        import websockets
+
+        try:
+            message = await self._socket.recv()
+        except websockets.ConnectionClosed:
+            return None
+        if isinstance(message, str):
+            raise Broken("MALFORMED", "a text message")
+        return message
+
+    def write(self, data):
+        self._writes.put_nowait(data)
+
+    async def _write_all(self):
+        import websockets
+
+        try:
+            while True:
+                data = await self._writes.get()
+                if data is None:
+                    return await self._socket.close()
+                await self._socket.send(data)
+        except (websockets.ConnectionClosed, OSError):
+            pass  # read() says so
+
+    async def close(self):
+        self._writes.put_nowait(None)
+        await self._writing
+
+
+async def connect(url):
+    """Opens ws://host:port or tcp://host:port."""
+    at = urlsplit(url)
+    if at.scheme == "tcp":
+        return TcpConnection(*await asyncio.open_connection(at.hostname, at.port))
+    import websockets
+
+    # No compression (FRAME-20); the heartbeat is the protocol's own.
+    return WebSocketConnection(
+        await websockets.connect(
+            url, subprotocols=["imwire.v1"], compression=None, max_size=None, ping_interval=None, close_timeout=1
+        )
+    )
