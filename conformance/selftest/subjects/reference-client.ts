@@ -369,9 +369,11 @@ class ClientNode {
 
   /** A UUIDv7. */
   newId(): Uint8Array {
-    const id = Uint8Array.from({ length: 16 }, () => Math.floor(this.#parts.random() * 256));
-    new DataView(id.buffer).setUint32(0, Math.floor(this.#parts.clock.wall() / 65_536));
-    new DataView(id.buffer).setUint16(4, this.#parts.clock.wall() % 65_536);
+    const id = new Uint8Array(16);
+    for (let at = 0; at < 16; at++) id[at] = Math.floor(this.#parts.random() * 256);
+    const view = new DataView(id.buffer);
+    view.setUint32(0, Math.floor(this.#parts.clock.wall() / 65_536));
+    view.setUint16(4, this.#parts.clock.wall() % 65_536);
     id[6] = 0x70 | (id[6]! & 0x0f);
     id[8] = 0x80 | (id[8]! & 0x3f);
     return id;
@@ -414,8 +416,11 @@ class ClientNode {
 
   #step(input: Input): void {
     const { clock } = this.#parts;
-    const timed = { ...input, at: clock.now(), wallMs: clock.wall() } as ClientInput;
-    for (const effect of this.core.step(timed)) this.#perform(effect);
+    // Each input is made for this call: what it lacks is put into it.
+    const timed = input as Input & { at: number; wallMs: number };
+    timed.at = clock.now();
+    timed.wallMs = clock.wall();
+    for (const effect of this.core.step(timed as ClientInput)) this.#perform(effect);
   }
 
   /** In a moment, unless it is over by then. */

@@ -9,7 +9,7 @@ import { enumOf, type Item, type Link, namedOf, nameOf, type View } from "./view
 const idOf = (item: Item): string => textOf(item.body["clientMsgId"]);
 
 /** The send of a device: ids are made once, so that a conversation need not be made canonical. */
-const sendOf = (item: Item): string => keyOf(item.link.device, namedOf(item), idOf(item));
+const sendOf = (item: Item): string => (item.known.send ??= keyOf(item.link.device, namedOf(item), idOf(item)));
 
 const isSend = (item: Item): boolean => item.kind === "sendReq" && !item.fromServer && item.sent;
 

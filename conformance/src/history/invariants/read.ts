@@ -23,10 +23,27 @@ function isDecimal(text: string): boolean {
   return true;
 }
 
+/** What was read before: the same few numbers and ids stand in many frames of a history. */
+function remembered<T>(read: (text: string) => T): (text: string) => T {
+  const known = new Map<string, T>();
+  return (text) => {
+    const before = known.get(text);
+    if (before !== undefined) return before;
+    if (known.size >= REMEMBERED_MAX) known.clear();
+    const made = read(text);
+    known.set(text, made);
+    return made;
+  };
+}
+
+const REMEMBERED_MAX = 2000;
+
+const bigOfText = remembered((text) => (isDecimal(text) ? BigInt(text) : 0n));
+
 /** A 64-bit number: decimal in JSON. */
 export function bigOf(value: Unknown): bigint {
   if (value === undefined) return 0n;
-  if (typeof value === "string") return isDecimal(value) ? BigInt(value) : 0n;
+  if (typeof value === "string") return bigOfText(value);
   return typeof value === "number" && Number.isSafeInteger(value) && value >= 0 ? BigInt(value) : 0n;
 }
 
@@ -37,17 +54,28 @@ export const utf8Bytes = (value: Unknown): number => Buffer.byteLength(textOf(va
 export const higher = (a: bigint, b: bigint): bigint => (a > b ? a : b);
 
 /** A key of parts that no part can forge. */
-export function keyOf(...parts: readonly (string | number | bigint)[]): string {
-  let key = "";
-  for (const part of parts) {
-    const text = String(part);
-    key += `${text.length} ${text}`;
-  }
+export function keyOf(
+  first: string | number | bigint,
+  second?: string | number | bigint,
+  third?: string | number | bigint,
+  fourth?: string | number | bigint,
+): string {
+  let key = framed(first);
+  if (second !== undefined) key += framed(second);
+  if (third !== undefined) key += framed(third);
+  if (fourth !== undefined) key += framed(fourth);
   return key;
 }
 
-/** An id for a sentence: the last eight hex digits of its bytes. */
-export const shortId = (value: Unknown): string => {
-  const hex = bytesOf(value).toString("hex");
+function framed(part: string | number | bigint): string {
+  const text = typeof part === "string" ? part : String(part);
+  return `${text.length} ${text}`;
+}
+
+const shortOfText = remembered((text) => {
+  const hex = Buffer.from(text, "base64").toString("hex");
   return hex === "" ? "(no id)" : hex.length > 8 ? `…${hex.slice(-8)}` : hex;
-};
+});
+
+/** An id for a sentence: the last eight hex digits of its bytes. */
+export const shortId = (value: Unknown): string => shortOfText(textOf(value));

@@ -8,8 +8,8 @@ import { conversationOf, entriesOf, type Item, type Link, nameOf, talkOf, type V
 interface Slot {
   item: Item;
   timeMs: bigint;
-  /** Of a message: its sender and id; "" while only tombstones were seen. */
-  who: string;
+  /** Of a message: its id and sender; null while only tombstones were seen. */
+  who: { readonly id: string; readonly sender: string } | null;
   /** Its content with and without the body, as far as it was seen. */
   whole: string;
   bodiless: string;
@@ -40,10 +40,10 @@ const oneTruthPerSeq = invariant(
       find.judged++;
       const broken = (clause: string, text: string) =>
         find.broken(clause, `seq ${seq}: ${text}`, known.item, next.item);
-      if (known.who && next.who && known.who !== next.who) {
+      if (known.who && next.who && (known.who.id !== next.who.id || known.who.sender !== next.who.sender)) {
         // Two people who got one number for their own sends: the server keeps a conversation for each of its names.
         const twoNames = known.item.kind === "sendAck" && next.item.kind === "sendAck" && isPair(known.item, next.item);
-        broken(twoNames ? "SEC-6" : "ORDER-2", `it was ${known.who} and is ${next.who}`);
+        broken(twoNames ? "SEC-6" : "ORDER-2", `it was ${named(known.who)} and is ${named(next.who)}`);
       } else if (known.timeMs !== next.timeMs) {
         broken("PUSH-14", `committed at ${known.timeMs} and at ${next.timeMs}`);
       } else if (
@@ -54,17 +54,17 @@ const oneTruthPerSeq = invariant(
       }
       if (next.whole && !known.whole) known.shown = next.shown;
       known.shown ??= next.shown;
-      known.who ||= next.who;
+      known.who ??= next.who;
       known.whole ||= next.whole;
       known.bodiless ||= next.bodiless;
     };
-    const who = (user: string, id: string) => `${shortId(id)} of ${user}`;
+    const named = ({ id, sender }: { readonly id: string; readonly sender: string }) => `${shortId(id)} of ${sender}`;
     for (const { user, conversation, id, accepts } of sends.values()) {
       for (const { item, epoch, seq, timeMs } of accepts) {
         judge(keyOf(epoch, conversation, seq), seq, {
           item,
           timeMs,
-          who: who(user, id),
+          who: { id, sender: user },
           whole: "",
           bodiless: "",
           shown: null,
@@ -78,7 +78,7 @@ const oneTruthPerSeq = invariant(
       judge(keyOf(item.link.epoch, conversation, seq), seq, {
         item,
         timeMs: bigOf(entry["serverTimeMs"]),
-        who: message ? who(textOf(message["senderId"]), textOf(message["clientMsgId"])) : "",
+        who: message && { id: textOf(message["clientMsgId"]), sender: textOf(message["senderId"]) },
         whole: message && !bodiless ? JSON.stringify(body ?? "") : "",
         bodiless: message ? JSON.stringify(rest) : "",
         shown: message ? item : null,

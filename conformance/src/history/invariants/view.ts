@@ -26,7 +26,12 @@ export interface Item {
   /** Counts the records of its direction on the connection, from 1. */
   readonly place: number;
   /** What many judges ask of it, once it was asked for. */
-  readonly known: { given: Given[] | undefined; talk: string | null | undefined; named: string | undefined };
+  readonly known: {
+    given: Given[] | undefined;
+    talk: string | null | undefined;
+    named: string | undefined;
+    send: string | undefined;
+  };
 }
 
 /** A connection. */
@@ -151,7 +156,7 @@ function build(history: readonly HistoryEvent[]): View {
         sent: !again,
         arrived: event.mark === undefined || event.mark === "released",
         place,
-        known: { given: undefined, talk: undefined, named: undefined },
+        known: { given: undefined, talk: undefined, named: undefined, send: undefined },
       };
       if (kind === "" && !("skip" in reading) && !("unsupported" in reading)) {
         if (fromServer) link.serverUnread = true;
