@@ -38,7 +38,7 @@ export function walk(role: Role, lang: string, wanting: string | null = null): v
         }
         expect(steps).toBeGreaterThanOrEqual(6);
       },
-      RUN_MS * 4,
+      RUN_MS * 10,
     );
 
     test("leaves no TODO behind", async () => {
