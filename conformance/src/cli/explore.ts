@@ -1,6 +1,7 @@
 /** `explore`: many lives of a pair, and what they come to. */
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
+import { setFlagsFromString } from "node:v8";
 import { Worker } from "node:worker_threads";
 import { type Exploration, emptyExploration, exploring, merge, missing } from "../explore/explore.js";
 import { writeFailure } from "../explore/files.js";
@@ -40,9 +41,9 @@ class Progress {
     this.#isShown = !isQuiet && process.stderr.isTTY;
   }
 
-  ran(check: string | null): void {
-    this.#runs++;
-    if (check !== null) this.#broken.add(check);
+  ran(runs: number, broken: readonly string[]): void {
+    this.#runs += runs;
+    for (const check of broken) this.#broken.add(check);
     if (!this.#isShown || performance.now() < this.#shownAt + PROGRESS_MS) return;
     this.#shownAt = performance.now();
     process.stderr.write(`\r\u001b[2K${count(this.#runs, "run")}, ${count(this.#broken.size, "check")} broken`);
@@ -75,7 +76,7 @@ async function inThreads(file: string, flags: ExploreFlags, progress: Progress, 
       const worker = new Worker(new URL("../explore/worker.js", import.meta.url), { workerData: share });
       signal.addEventListener("abort", () => worker.postMessage("end"));
       worker.on("message", (message: Told) => {
-        if ("ran" in message) return progress.ran(message.ran);
+        if ("runs" in message) return progress.ran(message.runs, message.broken);
         merge(whole, message.exploration);
         done();
       });
@@ -104,6 +105,8 @@ export async function explore(flags: ExploreFlags): Promise<number> {
   const { seed, runs, budgetMs, twiceEvery, patience, jobs, how } = flags;
   const file = moduleOf(flags);
   checkFolder(flags.report);
+  // What is called for the first time is compiled at once, if not well: many runs are over before it would be otherwise.
+  if (file !== null) setFlagsFromString("--always-sparkplug");
   // Said before any thread begins: what is wrong with the pair.
   const explored = await exploredOf(flags);
   const progress = new Progress(flags.quiet);
@@ -126,7 +129,7 @@ export async function explore(flags: ExploreFlags): Promise<number> {
             twiceEvery,
             patienceMs: patience,
             signal: abort.signal,
-            onRun: ({ failure }) => progress.ran(failure?.check ?? null),
+            onRun: ({ failure }) => progress.ran(1, failure ? [failure.check] : []),
             ...(runs === undefined ? {} : { runs }),
             ...(budgetMs === undefined ? {} : { budgetMs }),
           });
