@@ -7,6 +7,8 @@ here=$(cd "$(dirname "$0")" && pwd)
 proto=$(cd "$here/../../proto" && pwd)
 out=$here/build
 jars=${IMWIRE_JAVA_JARS:-/usr/share/java}
+# The one that came with protobuf.jar: npm puts another in front of the path, whose bindings want a newer protobuf.jar.
+protoc=${IMWIRE_PROTOC:-/usr/bin/protoc}
 
 # fresh STAMP FILE…: nothing of these is newer than the stamp
 fresh() {
@@ -18,8 +20,8 @@ bindings_fresh() { fresh "$out/bindings.stamp" "$here/proto" "$proto/imwire/v1";
 client_fresh() { fresh "$out/client.stamp" "$here/src" "$here/test" "$here/build.sh" "$out/bindings.stamp"; }
 if bindings_fresh && client_fresh; then exit 0; fi
 
-for tool in protoc javac flock; do
-  command -v $tool >/dev/null || { echo "build.sh: there is no $tool; on Debian: apt-get install protobuf-compiler openjdk-17-jdk-headless util-linux" >&2; exit 2; }
+for tool in "$protoc" javac flock; do
+  command -v "$tool" >/dev/null || { echo "build.sh: there is no $tool; on Debian: apt-get install protobuf-compiler openjdk-17-jdk-headless util-linux" >&2; exit 2; }
 done
 for jar in protobuf.jar gson.jar; do
   [ -f "$jars/$jar" ] || { echo "build.sh: there is no $jars/$jar; on Debian: apt-get install libprotobuf-java libgoogle-gson-java" >&2; exit 2; }
@@ -53,7 +55,7 @@ if ! bindings_fresh; then
   echo "build.sh: the bindings ..." >&2
   rm -rf "$out/gen" "$out/bindings" && mkdir -p "$out/gen" "$out/bindings"
   touch "$out/begun"
-  (cd "$proto" && protoc -I . -I "$here/proto" --java_out="$out/gen" imwire/v1/*.proto store.proto)
+  (cd "$proto" && "$protoc" -I . -I "$here/proto" --java_out="$out/gen" imwire/v1/*.proto store.proto)
   find "$out/gen" -name '*.java' >"$out/gen.list"
   $javac -nowarn -Xlint:none -cp "$jars/protobuf.jar" -d "$out/bindings" "@$out/gen.list"
   (cd "$out/bindings" && jar --create --no-compress --file "$out/bindings.new" .)
