@@ -103,6 +103,11 @@ export class Scope {
     return text.replaceAll(/\$\{([^}]*)\}/g, (_, inner: string) => String(this.evaluate(`$${inner.trim()}`)));
   }
 
+  /** A pattern of a case for a sentence: as it is written, with `${expression}` replaced. */
+  shown(pattern: JsonValue): string {
+    return this.text(JSON.stringify(pattern));
+  }
+
   /**
    * The value of an expression: variables (`$s1`, `$ann.limits.sendWindow`), whole numbers, + - * and brackets. A lone
    * variable may stand for anything; sums are of numbers.

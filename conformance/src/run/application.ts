@@ -292,7 +292,7 @@ export class Application {
       () => {
         const last = this.#events.slice(-3).map(({ event }) => shortEvent(event));
         return new NotMet(
-          `the application was not told within ${ms} ms: ${kind} ${JSON.stringify(fields)}; last it was told ${last.join(" · ") || "nothing"}`,
+          `the application was not told within ${ms} ms: ${kind} ${this.#set.scope.shown(fields)}; last it was told ${last.join(" · ") || "nothing"}`,
         );
       },
       ms,

@@ -393,7 +393,7 @@ export class ClientPlay extends Play {
         if (link.closed !== null) throw new NotMet(`the connection was closed (${link.closed})`, recent());
         return undefined;
       },
-      () => new NotMet(`within ${ms} ms nothing came that is ${JSON.stringify(pattern).slice(0, 160)}`, recent()),
+      () => new NotMet(`within ${ms} ms nothing came that is ${this.scope.shown(pattern).slice(0, 160)}`, recent()),
       ms,
     );
     found.taken = true;

@@ -699,11 +699,11 @@ export class ServerPlay extends Play {
           const found = this.matching(link, pattern, false).find((heard) => link.heard.indexOf(heard) > behind);
           if (found) return found;
           if (link.closed !== null) {
-            throw new NotMet(`the connection was closed, and ${JSON.stringify(pattern)} had not come`, recent());
+            throw new NotMet(`the connection was closed, and ${this.scope.shown(pattern)} had not come`, recent());
           }
           return undefined;
         },
-        () => new NotMet(`${JSON.stringify(pattern)} did not come`, recent()),
+        () => new NotMet(`${this.scope.shown(pattern)} did not come`, recent()),
         ms,
       );
       seen.taken = true;

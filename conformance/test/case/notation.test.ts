@@ -91,6 +91,11 @@ describe("expressions", () => {
     expect(scope.evaluate("$ann.limits.sendWindow + 1")).toBe(5n);
     expect(scope.evaluate("$ann.limits.receiveWindow")).toBe(0n);
   });
+
+  it("a sentence shows a pattern as it is meant in this run, without a variable's name in a text", () => {
+    scope.variables.set("n", 7n);
+    expect(scope.shown({ message: "m${n}-${n - 1}", count: 2 })).toBe('{"message":"m7-6","count":2}');
+  });
 });
 
 describe("patterns", () => {
