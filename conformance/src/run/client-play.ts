@@ -302,7 +302,7 @@ export class ClientPlay extends Play {
     }
     if (act["sees"] !== undefined) return this.#sees(link, act["sees"] as Json, step);
     if (act["distinct"] !== undefined) return this.#distinct(link, act["distinct"] as string[]);
-    if (act["doubt"] !== undefined) return this.#doubt(link, step);
+    if (act["doubt"] !== undefined) return this.#doubt(link, act["doubt"], step);
     if (act["none"] !== undefined) {
       await this.#fenceIfOpen(link);
       const [found] = this.matching(link, act["none"] as Json, false);
@@ -419,12 +419,12 @@ export class ClientPlay extends Play {
   }
 
   /** Waits until the client syncs again on this connection or opens another, which stays for `next`. */
-  async #doubt(link: Link, step: Step): Promise<void> {
+  async #doubt(link: Link, wanted: JsonValue, step: Step): Promise<void> {
     const ms = this.withinOf(step);
+    const kind = wanted === true ? "syncReq" : String(wanted);
     const heard = await this.until(
-      () =>
-        this.untaken(link, "syncReq", {}) ?? (this.#links.indexOf(link) + 1 < this.#links.length ? null : undefined),
-      () => new NotMet(`within ${ms} ms the client neither synced nor connected again`),
+      () => this.untaken(link, kind, {}) ?? (this.#links.indexOf(link) + 1 < this.#links.length ? null : undefined),
+      () => new NotMet(`within ${ms} ms the client neither sent a ${kind} nor connected again`),
       ms,
     );
     if (heard) heard.taken = true;

@@ -135,7 +135,7 @@ class Engine:
             self._hang_up()
             return
         if self.inbox.user not in ("", welcome.user_id):
-            # What is in this folder is another user's: nothing of it may be shown to this one, or sent for them.
+            # What is in this folder is another user's: nothing of it may be shown to this one, or sent for them (CONN-22).
             self.reach.stop("OTHER_USER")
             self._hang_up()
             return

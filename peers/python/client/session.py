@@ -20,8 +20,8 @@ Frame, DeliverAck, Ping, Pong = (message_class(name) for name in ("Frame", "Deli
 GREETING_MS = 10_000
 """How long the answer to Hello is waited for: the default of the send timeout."""
 
-UNANSWERED_MS_MIN = 60_000
-"""A request without an answer for this long, or ten send timeouts, costs the server its session: ERR-9 promises an answer."""
+UNANSWERED_TIMEOUTS = 3
+"""A request without an answer for so many send timeouts costs the server its session (ERR-14)."""
 
 
 class Session:
@@ -82,7 +82,7 @@ class Session:
         dead = self._heard + self.terms.heartbeat_ms * 1.5
         if self.requests:
             oldest = min(when for _, _, when in self.requests.values())
-            dead = min(dead, oldest + max(UNANSWERED_MS_MIN, 10 * self.terms.send_timeout_ms))
+            dead = min(dead, oldest + UNANSWERED_TIMEOUTS * self.terms.send_timeout_ms)
         return soonest(dead, self.close_by)
 
     # --- requests

@@ -90,14 +90,13 @@ DEFAULTS = Terms(**TIMERS, **LIMITS)
 
 
 def terms_of(welcome) -> Terms:
-    """The terms that a Welcome announces. Raises BrokenServer for a timer that would be a busy loop or a hang (CONN-15)."""
+    """The terms that a Welcome announces. Raises BrokenServer for a timer or a limit that nobody can work with (CONN-15, CONN-21)."""
     timers = {name: getattr(welcome.timers, name) for name in TIMERS}
     for name, value in timers.items():
         if not 1 <= value <= TIMER_MS_MAX:
             raise BrokenServer(f"{name} is {value}")
+    for field in welcome.limits.DESCRIPTOR.fields:
+        if getattr(welcome.limits, field.name) == 0 and field.name != "receive_window":
+            raise BrokenServer(f"{field.name} is 0")
     limits = {name: getattr(welcome.limits, name) for name in LIMITS}
-    for name, default in LIMITS.items():
-        # Only a receive window may be 0 (CONN-10). Another limit of 0 would mean that nothing may be sent at all.
-        if limits[name] == 0 and name != "receive_window":
-            limits[name] = default
     return Terms(**timers, **limits, dedup_window_ms=welcome.dedup_window_ms)

@@ -3,7 +3,7 @@ import type { Json } from "../../codec/json.js";
 import { Installations } from "./app.js";
 import { type Invariant, invariant } from "./invariant.js";
 import { bigOf, bytesOf, keyOf, listOf, numberOf, objectOf, textOf, utf8Bytes } from "./read.js";
-import { TIMERS } from "./server-session.js";
+import { LIMITS, TIMERS } from "./server-session.js";
 import { ANSWERS, exchanges, type Item, type Link, namedOf } from "./view.js";
 
 /** What a client that has broken off may still say. */
@@ -95,11 +95,11 @@ const unlawfulWelcomeRefused = invariant(
   {
     id: "unlawful-welcome-refused",
     actor: "client",
-    proves: ["CONN-7", "CONN-15"],
-    says: "Behind a Welcome with a version outside its range, or a timer out of bounds, a client sends nothing but an Error.",
+    proves: ["CONN-7", "CONN-15", "CONN-21"],
+    says: "Behind a Welcome with a version outside its range, a timer out of bounds or a limit of 0, a client sends nothing but an Error.",
   },
   ({ links }, find) => {
-    for (const { id, hello, welcome, timers, items } of links) {
+    for (const { id, hello, welcome, timers, limits, items } of links) {
       if (!hello || !welcome || !welcome.arrived) continue;
       const version = numberOf(welcome.body["version"]);
       const outside = version < numberOf(hello.body["versionMin"]) || version > numberOf(hello.body["versionMax"]);
@@ -107,18 +107,17 @@ const unlawfulWelcomeRefused = invariant(
         const value = numberOf(timers[name]);
         return value < 1 || value > 86_400_000;
       });
-      if (!outside && timer === undefined) continue;
+      const limit = LIMITS.find((name) => numberOf(limits[name]) === 0);
+      if (!outside && timer === undefined && limit === undefined) continue;
       find.judged++;
       const next = items.find((item) => !item.fromServer && item.at > welcome.at && item.sent && !isFarewell(item));
       if (!next) continue;
-      const why = outside ? `version ${version}` : `${timer} ${numberOf(timers[timer!])}`;
-      find.broken(
-        outside ? "CONN-7" : "CONN-15",
-        `connection ${id}: ${next.kind} behind a Welcome with ${why}`,
-        hello,
-        welcome,
-        next,
-      );
+      const [clause, why] = outside
+        ? ["CONN-7", `version ${version}`]
+        : timer !== undefined
+          ? ["CONN-15", `${timer} ${numberOf(timers[timer])}`]
+          : ["CONN-21", `${limit} 0`];
+      find.broken(clause, `connection ${id}: ${next.kind} behind a Welcome with ${why}`, hello, welcome, next);
     }
   },
 );

@@ -3,7 +3,8 @@ import { type Invariant, invariant } from "./invariant.js";
 import { bigOf, listOf, numberOf, objectOf, textOf } from "./read.js";
 import { enumOf, exchanges, type Item } from "./view.js";
 
-const LIMITS = [
+/** All but the receive window, which may be 0. */
+export const LIMITS = [
   "frameBytesMax",
   "bodyBytesMax",
   "pageEntriesMax",

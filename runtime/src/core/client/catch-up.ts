@@ -15,7 +15,7 @@
  * | pulling | Error CURSOR_AHEAD, or of class afterResync | backing off | sync | GAP-11 |
  * | pulling | Error NOT_FOUND or FORBIDDEN, or of class never | left alone | none, until a sync names it | SEC-2 |
  * | pulling | another Error | backing off | none | ERR-4 |
- * | any | an answer is overdue | any | start again | ERR-9 |
+ * | any | an answer is overdue | any | start again | ERR-14 |
  * | any | ended | resting | what is behind stays behind | SYNC-17 |
  */
 import {

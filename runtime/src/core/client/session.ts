@@ -9,7 +9,7 @@
  * | authorizing | no token | stopped | tell that a login is needed | AUTH-7 |
  * | greeting | connection open | greeting | Hello | CONN-1, CONN-16 |
  * | greeting | Welcome, lawful | open | welcomed | CONN-11 |
- * | greeting | Welcome, version or timers not lawful | resting | close, back off | CONN-7, CONN-15 |
+ * | greeting | Welcome, version, timers or limits not lawful | resting | close, back off | CONN-7, CONN-15, CONN-21 |
  * | greeting | Error, class never | stopped | close, tell | AWAY-7 |
  * | greeting | Error, class reauth | resting | close, back off, then a new token | AUTH-2 |
  * | greeting | lost, or silence | resting | back off, without a reset | RECON-1, RECON-2 |
@@ -25,7 +25,7 @@
  * | greeting, open | broken bytes | resting | Error, close, back off | FRAME-22 |
  * | leaving | broken bytes | resting or stopped | close | FRAME-22 |
  * | resting | the wait is over | authorizing | obtain a token | RECON-3 |
- * | any | the application closes, or the session is another user's than the store's | stopped | close | RECON-3 |
+ * | any | the application closes, or the session is another user's than the store's | stopped | close | RECON-3, CONN-22 |
  */
 import { CODES } from "../../gen/codes.js";
 import {
@@ -33,6 +33,7 @@ import {
   ErrorScope,
   type GoAway,
   type Hello,
+  type Limits,
   RetryClass,
   type Timers,
   type Welcome,
@@ -456,13 +457,28 @@ function refreshTime(at: Millis, expiresAtMs: bigint | undefined, serverMsAtZero
 
 const transmit = (frame: FrameBody): SessionEffect => ({ kind: "transmit", frame });
 
-/** What the two sides can work with. Clauses CONN-7, CONN-15. */
+/** What the two sides can work with. Clauses CONN-7, CONN-15, CONN-21. */
 function isLawful({ version, limits, timers }: Welcome): boolean {
   if (version !== VERSION || limits === undefined || timers === undefined) return false;
-  return (Object.keys(TIMER_NAMES) as (keyof typeof TIMER_NAMES)[]).every(
+  const areTimersLawful = (Object.keys(TIMER_NAMES) as (keyof typeof TIMER_NAMES)[]).every(
     (key) => timers[key] >= 1 && timers[key] <= TIMER_MS_MAX,
   );
+  const areLimitsLawful = (Object.keys(LIMIT_NAMES) as (keyof typeof LIMIT_NAMES)[]).every((key) => limits[key] >= 1);
+  return areTimersLawful && areLimitsLawful;
 }
+
+/** The names of all limits but the receive window, which may be 0. */
+const LIMIT_NAMES: Readonly<Record<Exclude<keyof Limits, "receiveWindow" | "_unknownFields">, true>> = {
+  frameBytesMax: true,
+  bodyBytesMax: true,
+  pageEntriesMax: true,
+  pageBytesMax: true,
+  syncConversationsMax: true,
+  previewBytesMax: true,
+  sendWindow: true,
+  queryIdsMax: true,
+  ackBatchMax: true,
+};
 
 /** The names of all timers. */
 const TIMER_NAMES: Readonly<Record<Exclude<keyof Timers, "_unknownFields">, true>> = {

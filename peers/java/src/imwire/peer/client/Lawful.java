@@ -25,7 +25,7 @@ final class Lawful {
     return true;
   }
 
-  /** Only the receive window may be 0 (CONN-10): with a frame limit of 0 nothing could be said any more. */
+  /** Only the receive window may be 0 (CONN-21). */
   static boolean limits(Limits limits) {
     for (FieldDescriptor field : Limits.getDescriptor().getFields()) {
       if (field.getNumber() != Limits.RECEIVE_WINDOW_FIELD_NUMBER && (Integer) limits.getField(field) == 0) return false;

@@ -14,6 +14,8 @@ import imwire.v1.Handshake.Timers;
 import imwire.v1.Handshake.Welcome;
 import imwire.v1.Liveness.GoAway;
 import java.net.URI;
+import java.util.HashMap;
+import java.util.Map;
 import java.util.Random;
 
 /**
@@ -36,6 +38,8 @@ final class Session {
   static final int VERSION = 1000;
   /** How long a connection may take to its Welcome. No timer of an earlier Welcome is meant for it. */
   private static final long GREETING_MS = 10000;
+  /** An answer that has not come after so many send timeouts will not come (ERR-14). */
+  private static final int UNANSWERED_TIMEOUTS = 3;
   final Loop loop;
   final Random random;
   private final Store store;
@@ -52,6 +56,8 @@ final class Session {
   private int attempt;
   private int failures;
   private int lastRequestId;
+  /** By request_id, what begins a new session when the answer does not come. */
+  private final Map<Integer, Loop.Timer> unanswered = new HashMap<>();
   private Loop.Timer deadline;
   private Loop.Timer healthy;
   /** After a GoAway: how it wants us to come back. */
@@ -109,7 +115,22 @@ final class Session {
 
   /** The first is 1; each session counts anew (RECON-4, PULL-17). */
   int nextRequestId() {
-    return ++lastRequestId;
+    int id = ++lastRequestId;
+    long waitMs = UNANSWERED_TIMEOUTS * Integer.toUnsignedLong(timers.getSendTimeoutMs());
+    unanswered.put(id, loop.after(waitMs, () -> {
+      if (isOpen()) startAnew("nobody has answered request " + id);
+    }));
+    return id;
+  }
+
+  private void answered(int id) {
+    Loop.Timer timer = unanswered.remove(id);
+    if (timer != null) timer.cancel();
+  }
+
+  private void allAnswered() {
+    for (Loop.Timer timer : unanswered.values()) timer.cancel();
+    unanswered.clear();
   }
 
   int lastRequestId() {
@@ -181,10 +202,26 @@ final class Session {
       // Kinds that only clients send (CONN-19).
       case HELLO, SEND_REQ, DELIVER_ACK, PULL_OFFLINE, TOKEN_REFRESH, QUERY_SEND, SYNC_REQ, PULL_HISTORY -> violation(frame);
       default -> {
-        if (phase == Phase.GREETING) violation(frame);
-        else listener.frame(frame);
+        if (phase == Phase.GREETING) {
+          violation(frame);
+          return;
+        }
+        answered(requestIdOf(frame));
+        listener.frame(frame);
       }
     }
+  }
+
+  /** The request that a frame answers; 0: none. */
+  private static int requestIdOf(Frame frame) {
+    return switch (frame.getBodyCase()) {
+      case OFFLINE_PAGE -> frame.getOfflinePage().getRequestId();
+      case SYNC_PAGE -> frame.getSyncPage().getRequestId();
+      case HISTORY_PAGE -> frame.getHistoryPage().getRequestId();
+      case QUERY_SEND_RESULT -> frame.getQuerySendResult().getRequestId();
+      case TOKEN_REFRESHED -> frame.getTokenRefreshed().getRequestId();
+      default -> 0;
+    };
   }
 
   private void welcome(Welcome welcome) {
@@ -195,7 +232,7 @@ final class Session {
       return;
     }
     if (!store.user().isEmpty() && !store.user().equals(welcome.getUserId())) {
-      // What is stored is another person's: neither may see the other's.
+      // What is stored is another person's: neither may see the other's (CONN-22).
       System.err.println("imwire: the token is of another user than the stored data");
       stopped(null, true);
       return;
@@ -220,6 +257,9 @@ final class Session {
 
   private void error(ErrorFrame error) {
     // A scope that is not known is read as the request's: who means the session ends it (FRAME-13, ERR-5).
+    answered(error.getRequestId());
+    // It names a kind and no request: which of its requests there is no answer to is not known.
+    if (error.getCode() == ErrorCode.ERROR_CODE_UNSUPPORTED_FRAME) allAnswered();
     if (error.getScope() == ErrorScope.ERROR_SCOPE_SESSION) ended(error);
     else if (phase != Phase.GREETING) listener.frame(Frame.newBuilder().setError(error).build());
   }
@@ -301,6 +341,7 @@ final class Session {
     if (deadline != null) deadline.cancel();
     if (healthy != null) healthy.cancel();
     tokens.closed();
+    allAnswered();
     goAway = null;
     if (wire == null) return;
     Wire left = wire;
