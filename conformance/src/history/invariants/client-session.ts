@@ -394,8 +394,10 @@ const reconnectsWait = invariant(
         // GoAway gives a window of its own (AWAY-6), and a client may have left a silent connection before the cut.
         if (!link || link.closed !== step.event) continue;
         const planned = link.stalled || link.items.some(({ kind }) => kind === "goAway");
-        const { connection, by } = step.event;
-        const mine = by === "suite" && connection === row.newest && connection > row.left && !planned;
+        const { connection, by, what } = step.event;
+        // An end in good order is noted when it is over, and the client may know of it, and begin to wait, before that.
+        const isSeen = by === "suite" && what === "cut";
+        const mine = isSeen && connection === row.newest && connection > row.left && !planned;
         row.cut = mine ? { at: step.event.at, n: step.event.n } : null;
       }
       const opened =
