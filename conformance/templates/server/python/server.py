@@ -12,6 +12,7 @@ import hashlib
 import hmac
 import json
 import pathlib
+import sqlite3
 import sys
 import time
 import uuid
@@ -327,8 +328,9 @@ async def main():
         pathlib.Path(flags.data).mkdir(parents=True, exist_ok=True)
         server = Server(flags.data, accounts)
         await wire.listen(flags.port, flags.tcp_port, lambda connection: Session(server, connection).run())
-    except (OSError, ValueError) as error:
-        parser.error(str(error))
+    except (OSError, ValueError, LookupError, TypeError, sqlite3.Error) as error:
+        # A file that is not there or not what it should be, a port that is taken.
+        parser.error("it cannot start with these. %s: %s" % (type(error).__name__, error))
     # The suite waits for this line. Everything else is for stderr.
     print(json.dumps({"ready": True, "name": "my-server", "version": "0.1"}), flush=True)
     await asyncio.Event().wait()  # for ever
