@@ -24,14 +24,20 @@ const templates = (...path: readonly string[]): string =>
 export const languagesOf = (role: Role): readonly string[] =>
   existsSync(templates(role)) ? readdirSync(templates(role)).sort() : [];
 
+/** What a starter in Python takes. A Python that a system has for itself takes packages from that system alone. */
+const FOR_PYTHON =
+  "pip install -r requirements.txt   # Debian, Ubuntu: apt install python3-protobuf python3-websockets";
+
 /** What is typed next, inside the folder, for each language. */
 const NEXT: Readonly<Record<string, Readonly<Record<Role, readonly string[]>>>> = {
   python: {
     client: [
+      FOR_PYTHON,
       "npx imwire-conformance adapter-check --cmd 'python3 adapter.py'",
       "npx imwire-conformance client --cmd 'python3 adapter.py' --profile smoke",
     ],
     server: [
+      FOR_PYTHON,
       "npx imwire-conformance server --cmd 'python3 server.py --port {port} --data {data} --accounts {accounts}' --profile smoke",
     ],
   },

@@ -27,10 +27,11 @@ describe("init", () => {
     if (existsSync(manifest)) expect(readFileSync(manifest, "utf8")).not.toContain("SUITE_VERSION");
   });
 
-  test("the Python starters have the descriptors of the protocol as it is frozen", () => {
-    initialized("client", { lang: "python", dir: "descriptors" }, home);
+  test.each(ROLES)("the Python %s has the descriptors of the protocol as it is frozen", (role) => {
+    const dir = `descriptors-${role}`;
+    initialized(role, { lang: "python", dir }, home);
     const frozen = new URL("../../../proto/releases/imwire-1.0.0-draft.binpb", import.meta.url);
-    expect(readFileSync(join(home, "descriptors", "imwire.binpb")).equals(readFileSync(frozen))).toBe(true);
+    expect(readFileSync(join(home, dir, "imwire.binpb")).equals(readFileSync(frozen))).toBe(true);
   });
 
   test("a folder that is not empty is left as it is", () => {
@@ -48,10 +49,14 @@ describe("init", () => {
     expect(() => initialized("client", { lang: "python", dir: "file/below" }, home)).toThrow(/cannot be written/);
   });
 
-  test("a language that there is no starter in is answered with those that there are", () => {
-    expect(() => initialized("client", { lang: "cobol" }, home)).toThrow(
-      `there is no client starter in cobol: --lang takes ${languagesOf("client").join(" or ")}`,
+  test.each(ROLES)("a language that there is no %s in is answered with those that there are", (role) => {
+    expect(() => initialized(role, { lang: "cobol" }, home)).toThrow(
+      new UsageError(`there is no ${role} starter in cobol: --lang takes ${languagesOf(role).join(" or ")}`),
     );
+  });
+
+  test("there is a server in Python and in TypeScript", () => {
+    expect(languagesOf("server")).toEqual(["python", "typescript"]);
   });
 });
 
