@@ -27,6 +27,27 @@ describe("init", () => {
     if (existsSync(manifest)) expect(readFileSync(manifest, "utf8")).not.toContain("SUITE_VERSION");
   });
 
+  test("there is a client in Python and in TypeScript, and its adapter is tried first", () => {
+    expect(languagesOf("client")).toEqual(["python", "typescript"]);
+    for (const lang of languagesOf("client")) {
+      const says = initialized("client", { lang, dir: `first-${lang}` }, home);
+      const tried = says.indexOf("npx imwire-conformance adapter-check --cmd");
+      expect(tried).toBeGreaterThan(-1);
+      expect(tried).toBeLessThan(says.indexOf("npx imwire-conformance client --cmd"));
+    }
+  });
+
+  test("the TypeScript client and server read and write frames by the same code", () => {
+    const frames = ROLES.map((role) => {
+      const wire = new URL(`../../templates/${role}/typescript/src/wire.ts`, import.meta.url);
+      return /^\/\*\* The content of a frame[^]*?^export function encode[^]*?^}$/m.exec(
+        readFileSync(wire, "utf8"),
+      )?.[0];
+    });
+    expect(frames[0]).toContain("class Records");
+    expect(frames[0]).toBe(frames[1]);
+  });
+
   test("the Python starters have the descriptors of the protocol as it is frozen", () => {
     initialized("client", { lang: "python", dir: "descriptors" }, home);
     const frozen = new URL("../../../proto/releases/imwire-1.0.0-draft.binpb", import.meta.url);
