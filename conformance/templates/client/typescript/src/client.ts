@@ -98,7 +98,7 @@ class Session {
   syncId = 0;
   syncStates: ConversationState[] = [];
   readonly #connection: Connection;
-  readonly #timeouts: NodeJS.Timeout[] = [];
+  readonly #timeouts = new Set<NodeJS.Timeout>();
   #lastRequestId = 0;
 
   constructor(connection: Connection) {
@@ -118,7 +118,13 @@ class Session {
 
   /** Does something later, unless the session has ended by then. */
   later(ms: number, act: () => void): void {
-    if (!this.isEnded) this.#timeouts.push(setTimeout(act, Math.min(ms, TIMER_MS_MAX)));
+    if (this.isEnded) return;
+    const fire = () => {
+      this.#timeouts.delete(timeout);
+      act();
+    };
+    const timeout = setTimeout(fire, Math.min(ms, TIMER_MS_MAX));
+    this.#timeouts.add(timeout);
   }
 
   /** Ends it behind what has been sent. */
@@ -180,9 +186,10 @@ export class Client {
     return this.#store.place.get(conversation) ?? { cursor: 0n, head: 0n, read: 0n };
   }
 
-  /** Raises marks of a conversation, and remembers it. None of them falls. */
+  /** Raises marks of a conversation; none of them falls. What is behind stays behind, also over a restart (SYNC-17). */
   #raise(conversation: string, { cursor = 0n, head = 0n, read = 0n }: Partial<Place>): void {
     const before = this.#place(conversation);
+    if (cursor <= before.cursor && head <= before.head && read <= before.read) return;
     this.#store.set("place", conversation, {
       cursor: larger(before.cursor, cursor),
       head: larger(before.head, larger(head, cursor)),

@@ -97,7 +97,11 @@ export class Store {
     else this.#write([change]);
   }
 
-  /** One durable act: all that is set in it is on the disk when this returns, or nothing. */
+  /**
+   * One durable act: all that is set in it is on the disk when this returns, or nothing.
+   *
+   * @throws What `does` throws, and what the disk says. What is in memory is then not on the disk: end the program.
+   */
   act<R>(does: () => R): R {
     this.#act = [];
     try {

@@ -156,7 +156,7 @@ const CONNECT_MS = 10_000;
 const CLOSE_MS = 1000;
 
 function overTcp(url: URL, events: Events): Connection {
-  const socket = connectTcp(Number(url.port), url.hostname);
+  const socket = connectTcp(Number(url.port), url.hostname.replace(/^\[|\]$/g, "")); // [::1] is called ::1 here
   const patience = setTimeout(() => socket.destroy(new Error("no connection in time")), CONNECT_MS);
   socket.setNoDelay(true);
   socket.on("connect", () => {
