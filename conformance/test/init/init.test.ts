@@ -27,6 +27,21 @@ describe("init", () => {
     if (existsSync(manifest)) expect(readFileSync(manifest, "utf8")).not.toContain("SUITE_VERSION");
   });
 
+  test("the Python starters have the descriptors of the protocol as it is frozen", () => {
+    initialized("client", { lang: "python", dir: "descriptors" }, home);
+    const frozen = new URL("../../../proto/releases/imwire-1.0.0-draft.binpb", import.meta.url);
+    expect(readFileSync(join(home, "descriptors", "imwire.binpb")).equals(readFileSync(frozen))).toBe(true);
+  });
+
+  test("a folder that is not empty is left as it is", () => {
+    initialized("client", { lang: "python", dir: "mine" }, home);
+    writeFileSync(join(home, "mine", "client.py"), "mine");
+    expect(() => initialized("client", { lang: "python", dir: "mine" }, home)).toThrow(
+      new UsageError("mine is there and is not an empty folder: name another one with --dir"),
+    );
+    expect(readFileSync(join(home, "mine", "client.py"), "utf8")).toBe("mine");
+  });
+
   test("there is a client in Python and in TypeScript, and its adapter is tried first", () => {
     expect(languagesOf("client")).toEqual(["python", "typescript"]);
     for (const lang of languagesOf("client")) {
@@ -46,21 +61,6 @@ describe("init", () => {
     });
     expect(frames[0]).toContain("class Records");
     expect(frames[0]).toBe(frames[1]);
-  });
-
-  test("the Python starters have the descriptors of the protocol as it is frozen", () => {
-    initialized("client", { lang: "python", dir: "descriptors" }, home);
-    const frozen = new URL("../../../proto/releases/imwire-1.0.0-draft.binpb", import.meta.url);
-    expect(readFileSync(join(home, "descriptors", "imwire.binpb")).equals(readFileSync(frozen))).toBe(true);
-  });
-
-  test("a folder that is not empty is left as it is", () => {
-    initialized("client", { lang: "python", dir: "mine" }, home);
-    writeFileSync(join(home, "mine", "client.py"), "mine");
-    expect(() => initialized("client", { lang: "python", dir: "mine" }, home)).toThrow(
-      new UsageError("mine is there and is not an empty folder: name another one with --dir"),
-    );
-    expect(readFileSync(join(home, "mine", "client.py"), "utf8")).toBe("mine");
   });
 
   test("a file in the place of the folder is refused as a call that cannot be carried out", () => {
