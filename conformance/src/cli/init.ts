@@ -45,6 +45,7 @@ const NEXT: Readonly<Record<string, Readonly<Record<Role, readonly string[]>>>> 
     client: [
       "npm install",
       "npm run bindings && npm run build",
+      "npx imwire-conformance adapter-check --cmd 'node dist/adapter.js'",
       "npx imwire-conformance client --cmd 'node dist/adapter.js' --profile smoke",
     ],
     server: [

@@ -43,6 +43,27 @@ describe("init", () => {
     expect(readFileSync(join(home, "mine", "client.py"), "utf8")).toBe("mine");
   });
 
+  test("there is a client in Python and in TypeScript, and its adapter is tried first", () => {
+    expect(languagesOf("client")).toEqual(["python", "typescript"]);
+    for (const lang of languagesOf("client")) {
+      const says = initialized("client", { lang, dir: `first-${lang}` }, home);
+      const tried = says.indexOf("npx imwire-conformance adapter-check --cmd");
+      expect(tried).toBeGreaterThan(-1);
+      expect(tried).toBeLessThan(says.indexOf("npx imwire-conformance client --cmd"));
+    }
+  });
+
+  test("the TypeScript client and server read and write frames by the same code", () => {
+    const frames = ROLES.map((role) => {
+      const wire = new URL(`../../templates/${role}/typescript/src/wire.ts`, import.meta.url);
+      return /^\/\*\* The content of a frame[^]*?^export function encode[^]*?^}$/m.exec(
+        readFileSync(wire, "utf8"),
+      )?.[0];
+    });
+    expect(frames[0]).toContain("class Records");
+    expect(frames[0]).toBe(frames[1]);
+  });
+
   test("a file in the place of the folder is refused as a call that cannot be carried out", () => {
     writeFileSync(join(home, "file"), "");
     expect(() => initialized("client", { lang: "python", dir: "file" }, home)).toThrow(UsageError);
