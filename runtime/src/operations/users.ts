@@ -15,7 +15,7 @@ export interface Users {
     /** The number of the group's first entry, 1 to 2^64-1 in decimal; counts only when the group is made. Default 1. */
     readonly firstSeq?: string;
   }[];
-  /** Pairs of whom neither may write to the other. */
+  /** Pairs of whom neither may write to the other; in a group both may. */
   readonly blocked?: readonly (readonly [string, string])[];
 }
 

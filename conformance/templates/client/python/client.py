@@ -246,8 +246,16 @@ class Client:
 
     def _on_welcome(self, session, welcome):
         timers = [getattr(welcome.timers, field.name) for field in welcome.timers.DESCRIPTOR.fields]
+        limits = [field.name for field in welcome.limits.DESCRIPTOR.fields if field.name != "receive_window"]
         if welcome.version != VERSION or not all(1 <= each <= 86400000 for each in timers):
             return False  # CONN-7, CONN-15
+        if not all(getattr(welcome.limits, name) for name in limits):
+            return False  # CONN-21
+        if self._user not in ("", welcome.user_id):
+            # What is stored is another user's (CONN-22).
+            self._is_stopped = True
+            self._tell("connection", state="stopped", loginNeeded=True)
+            return False
         session.welcome, session.limits, session.timers = welcome, welcome.limits, welcome.timers
         session.records.frame_bytes_max = session.limits.frame_bytes_max
         session.is_open = True

@@ -324,9 +324,17 @@ export class Client {
 
   #onWelcome(session: Session, welcome: Welcome): void {
     const { version, limits, timers } = welcome;
-    const isSound = ([, ms]: [string, unknown]) => typeof ms !== "number" || (ms >= 1 && ms <= TIMER_MS_MAX);
-    if (version !== VERSION || !limits || !timers || !Object.entries(timers).every(isSound)) {
-      return session.end(); // CONN-7, CONN-15
+    const isTimer = (ms: unknown) => typeof ms !== "number" || (ms >= 1 && ms <= TIMER_MS_MAX);
+    const isLimit = ([name, limit]: [string, unknown]) => limit !== 0 || name === "receiveWindow";
+    if (version !== VERSION || !limits || !timers) return session.end(); // CONN-7
+    if (!Object.values(timers).every(isTimer) || !Object.entries(limits).every(isLimit)) {
+      return session.end(); // CONN-15, CONN-21
+    }
+    if (![undefined, welcome.userId].includes(this.#store.meta.get("user"))) {
+      // What is stored is another user's (CONN-22).
+      this.#isStopped = true;
+      this.#tell("connection", { state: "stopped", loginNeeded: true });
+      return session.end();
     }
     session.welcome = welcome;
     session.limits = limits;
