@@ -165,7 +165,7 @@ describe("syncs", () => {
     expect(syncs(fixture.tick(7000))).toHaveLength(1);
   });
 
-  test("ERR-9: without an answer the session starts again", () => {
+  test("ERR-14: without an answer the session starts again", () => {
     const fixture = new Fixture([]);
     fixture.open();
     expect(kinds(fixture.tick(fixture.core.deadline!))).toEqual(["restart"]);
@@ -207,6 +207,12 @@ describe("pulls", () => {
     const ids = frames(effects, "pullOffline").map(({ requestId }) => requestId);
     expect(new Set([1, ...ids]).size).toBe(3);
     expect(pulled(fixture.step({ kind: "look", name: "ubob" }))).toEqual([]);
+  });
+
+  test("ERR-14: a page that does not come makes the session start again", () => {
+    const fixture = new Fixture(["bob"]);
+    fixture.level();
+    expect(kinds(fixture.tick(fixture.core.deadline!))).toEqual(["restart"]);
   });
 
   test("GAP-8: a look that comes during a pull is taken behind it", () => {

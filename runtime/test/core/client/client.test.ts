@@ -117,7 +117,7 @@ describe("sessions", () => {
     expect(frames(fixture.open(), "syncReq")).toHaveLength(1);
   });
 
-  test("SEND-2: a store that belongs to another user is not used", () => {
+  test("CONN-22: a store that belongs to another user is not used", () => {
     const fixture = new Fixture({ meta: { ...of, userId: "eve" } });
     const effects = fixture.open();
     expect(kinds(effects)).toContain("hangUp");

@@ -585,7 +585,7 @@ describe("beyond the dedup window", () => {
     expect(fixture.outbox.deadline).toBeGreaterThanOrEqual(DAY_MS + 7000);
   });
 
-  test("ERR-9: a question that nobody answers is put once more", () => {
+  test("ERR-14: a question that nobody answers is put once more", () => {
     const { fixture } = late();
     fixture.at = DAY_MS + TIMERS.sendTimeoutMs * 3;
     expect(frames(fixture.tick(), "querySend")).toEqual([]);

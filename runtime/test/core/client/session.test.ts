@@ -13,6 +13,7 @@ import {
   frames,
   kinds,
   known,
+  LIMITS,
   only,
   sendReq,
   TIMERS,
@@ -100,6 +101,7 @@ describe("greeting", () => {
     ["CONN-7: with a version outside of its range", { version: 1001 }],
     ["CONN-15: with a timer of 0", { timers: { ...TIMERS, gapGraceMs: 0 } }],
     ["CONN-15: with a timer of more than a day", { timers: { ...TIMERS, auditMs: 86_400_001 } }],
+    ["CONN-21: with a limit of 0", { limits: { ...LIMITS, queryIdsMax: 0 } }],
     ["CONN-10: without limits", { limits: undefined }],
     ["CONN-10: without timers", { timers: undefined }],
   ])("%s a Welcome ends the connection, and the client backs off", (_, patch) => {
@@ -110,6 +112,11 @@ describe("greeting", () => {
 
   test("CONN-15: timers of a millisecond and of a day are lawful", () => {
     const fixture = new Fixture().open({ timers: { ...TIMERS, ackDelayMsMax: 1, auditMs: 86_400_000 } });
+    expect(fixture.session.phase).toBe("open");
+  });
+
+  test("CONN-21: a receive window of 0 is lawful", () => {
+    const fixture = new Fixture().open({ limits: { ...LIMITS, receiveWindow: 0 } });
     expect(fixture.session.phase).toBe("open");
   });
 
