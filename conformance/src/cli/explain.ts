@@ -1,37 +1,17 @@
 /** What an id stands for, in a page. */
-import { readdirSync, readFileSync } from "node:fs";
 import { frameLabel } from "../report/frames.js";
 import { type Clause, KEYWORDS } from "../report/clauses.js";
-import type { Json } from "../codec/json.js";
 import type { Case } from "../case/case.js";
 import { UsageError } from "./exit.js";
 import { nearest } from "../run/nearest.js";
-import { protocolFile } from "../package-files.js";
+import { wireExampleOf } from "./wire-example.js";
 import type { Suite } from "../run/suite.js";
 
-interface Example {
-  readonly id: string;
-  readonly about: string;
-  readonly hex: string;
-  readonly frame?: Json;
-}
-
-/** A vector that is about a clause: a whole frame if there is one. */
-function exampleOf(clause: Clause): Example | null {
-  const folder = protocolFile("spec/vectors/");
-  const examples: Example[] = [];
-  for (const file of readdirSync(folder).filter((name) => name.endsWith(".json") && !name.includes("schema"))) {
-    const { vectors } = JSON.parse(readFileSync(new URL(file, folder), "utf8")) as {
-      vectors: (Omit<Example, "hex"> & { clauses: string[]; hex?: string; chunks?: string[] })[];
-    };
-    for (const { id, about, hex, chunks, frame, clauses } of vectors) {
-      if (!clauses.includes(clause.id)) continue;
-      const bytes = hex ?? chunks?.join(" ");
-      if (bytes !== undefined) examples.push({ id, about, hex: bytes, ...(frame === undefined ? {} : { frame }) });
-    }
-  }
-  return examples.find(({ frame }) => frame !== undefined) ?? examples[0] ?? null;
-}
+const ON_THE_WIRE = {
+  clause: "On the wire",
+  frame: "A frame that it speaks of, on the wire",
+  chapter: "A frame of its chapter, on the wire",
+} as const;
 
 const wrapped = (hex: string): string =>
   hex.length <= 400 ? hex : `${hex.slice(0, 400)}… (${Math.ceil(hex.replaceAll(" ", "").length / 2)} bytes)`;
@@ -48,7 +28,7 @@ function clausePage(suite: Suite, clause: Clause) {
     .filter(({ checks }) => checks.length > 0);
   const mutants = [...suite.mutants.values()].filter(({ breaks }) => breaks.includes(clause.id));
   const invariants = [...suite.invariants.values()].filter(({ proves }) => proves.includes(clause.id));
-  return { clause, cases, mutants, invariants, example: exampleOf(clause) };
+  return { clause, cases, mutants, invariants, example: wireExampleOf(clause) };
 }
 
 function clauseText(suite: Suite, clause: Clause): string {
@@ -75,7 +55,7 @@ function clauseText(suite: Suite, clause: Clause): string {
     ...mutants.map(({ id, actor, says }) => `  ${id} (${actor})  ${says} Found by: ${killers(id).join(", ") || "-"}`),
   ];
   if (example) {
-    lines.push("", `On the wire (vector ${example.id}): ${example.about}`, `  ${wrapped(example.hex)}`);
+    lines.push("", `${ON_THE_WIRE[example.of]} (vector ${example.id}): ${example.about}`, `  ${wrapped(example.hex)}`);
     if (example.frame) lines.push(`  ${frameLabel(example.frame)}`, `  ${JSON.stringify(example.frame)}`);
   }
   return lines.join("\n");

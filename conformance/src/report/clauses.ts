@@ -26,6 +26,8 @@ export interface Clause {
   readonly failures: readonly ({ readonly thread: string; readonly url: string } | { readonly trace: number })[];
   /** Where it stands, below spec/. */
   readonly chapter: { readonly file: string; readonly anchor: string };
+  /** Messages, fields and enums of proto that cite it, as `SendReq.body`. */
+  readonly citedBy?: readonly string[];
 }
 
 /** Clauses by id, in the order of the chapters. */
