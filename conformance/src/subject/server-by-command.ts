@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Json } from "../codec/json.js";
 import { patienceNow, worldClock } from "../run/clock.js";
-import { freePort, listens } from "./ports.js";
+import { claimPort, listens, type PortClaim } from "./ports.js";
 import { emptyFolder, filled, placeholders, Program, removeFolder } from "./process.js";
 import { type Ready, ServerLines } from "./server-lines.js";
 import {
@@ -65,8 +65,8 @@ export function serverByCommand(options: ServerByCommandOptions): ServerUnderTes
     async start(accounts, settings) {
       checkCommand(terms);
       for (let attempt = 1; ; attempt++) {
-        const port = await freePort();
-        const server = new CommandServer(terms, { port, tcpPort: await freePort(port) }, accounts, settings);
+        const claims = { port: await claimPort(), tcpPort: await claimPort() };
+        const server = new CommandServer(terms, claims, accounts, settings);
         try {
           await server.launch();
           return server;
@@ -104,7 +104,7 @@ class CommandServer implements RunningServer {
   died: string | null = null;
   readonly knowsGroups = true;
   readonly #terms: Terms;
-  readonly #ports: { readonly port: number; readonly tcpPort: number };
+  readonly #claims: Readonly<Record<"port" | "tcpPort", PortClaim>>;
   readonly #accounts: Accounts;
   readonly #listeners = new Set<Parameters<RunningServer["onProcess"]>[0]>();
   readonly #data = emptyFolder();
@@ -115,16 +115,25 @@ class CommandServer implements RunningServer {
   #program: Program | null = null;
   #lines: ServerLines | null = null;
 
-  constructor(terms: Terms, ports: { port: number; tcpPort: number }, accounts: Accounts, settings: ServerSettings) {
+  constructor(
+    terms: Terms,
+    claims: Readonly<Record<"port" | "tcpPort", PortClaim>>,
+    accounts: Accounts,
+    settings: ServerSettings,
+  ) {
     const { tokenTemplate } = terms;
     const tokenOf = ({ id, token }: { id: string; token: string }) =>
       tokenTemplate === undefined ? token : templated(tokenTemplate, id);
     this.#terms = terms;
-    this.#ports = ports;
+    this.#claims = claims;
     this.#accounts = { ...accounts, users: accounts.users.map((user) => ({ id: user.id, token: tokenOf(user) })) };
     this.#settings = settings;
     this.name = terms.command;
     this.capabilities = terms.offered;
+  }
+
+  get #ports(): Readonly<Record<"port" | "tcpPort", number>> {
+    return { port: this.#claims.port.port, tcpPort: this.#claims.tcpPort.port };
   }
 
   async launch(): Promise<void> {
@@ -298,6 +307,8 @@ class CommandServer implements RunningServer {
 
   async dispose(): Promise<void> {
     await this.stop();
+    this.#claims.port.release();
+    this.#claims.tcpPort.release();
     this.#listeners.clear();
     removeFolder(this.#data);
     removeFolder(this.#told);
