@@ -148,6 +148,10 @@ const STORIES: Stories = {
         return [hello, s.welcome(1, {}, {}, { auditMs: 0 }), s.c(1, ping(1))];
       }),
       broken("CONN-7", (s) => [s.hello(1, "ann-1"), s.welcome(1, { version: 1001 }), s.c(1, ping(1))]),
+      broken("CONN-21", (s) => {
+        const hello = s.hello(1, "ann-1");
+        return [hello, s.welcome(1, {}, { sendWindow: 0 }), s.c(1, ping(1))];
+      }),
     ],
   },
   "client-within-limits": {

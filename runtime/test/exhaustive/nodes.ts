@@ -83,7 +83,7 @@ const SERVER_SETTINGS: ServerSettings = {
     pageEntriesMax: 100,
     pageBytesMax: 8192,
     syncConversationsMax: 100,
-    previewBytesMax: 0,
+    previewBytesMax: 1,
     sendWindow: 8,
     receiveWindow: 8,
     queryIdsMax: 8,
