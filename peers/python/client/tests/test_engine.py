@@ -55,7 +55,8 @@ class Bench:
 
     def _welcome(self) -> dict:
         fields = {"version": 1000, "user_id": "ann", "epoch": "e1", "dedup_window_ms": DAY, "session_id": "s"}
-        timers, limits = dict(TIMERS), dict(LIMITS)
+        enforced = {"page_entries_max": 100, "page_bytes_max": 262_144, "sync_conversations_max": 100, "preview_bytes_max": 1024}
+        timers, limits = dict(TIMERS), {**LIMITS, **enforced}
         for name, value in self.welcome.items():
             (timers if name in timers else limits if name in limits else fields)[name] = value
         return {**fields, "timers": timers, "limits": limits}
@@ -290,7 +291,7 @@ class EngineTest(unittest.TestCase):
         pull = of(sent, "pull_offline")[0]
         error = {"code": ERROR_CODE["ERROR_CODE_CURSOR_AHEAD"], "scope": 1, "retry": RETRY_CLASS["RETRY_CLASS_AFTER_RESYNC"]}
         sent = bench.gives(error={**error, "request_id": pull.request_id, "frame_kind": 6, "seq": 2})
-        self.assertEqual(of(bench.after(30_000), "pull_offline"), [])
+        self.assertEqual(of(bench.after(20_000), "pull_offline"), [])
         request = of(sent, "sync_req")[0]
         bench.gives(sync_page={"request_id": request.request_id, "token": b"t2"})
         self.assertEqual(bench.engine.inbox.room(BEN).cursor, 2)
@@ -323,6 +324,10 @@ class EngineTest(unittest.TestCase):
         bench.sends(b"1")
         self.assertEqual([kind for kind, _ in bench.open()], ["hang up"])
         self.assertEqual(bench.told("connection")[-1], {"state": "stopped", "code": "OTHER_USER"})
+
+    def test_a_limit_of_0_is_a_broken_server_but_for_the_receive_window(self) -> None:
+        self.assertEqual([kind for kind, _ in self.bench(page_entries_max=0).open()], ["hang up"])
+        self.assertNotIn("hang up", [kind for kind, _ in self.bench(receive_window=0).open()])
 
     def test_two_clients_cannot_have_one_folder(self) -> None:
         self.bench()
