@@ -52,6 +52,9 @@ const wholeNumber =
 
 const collected = (value: string, before: string[]): string[] => [...before, ...value.split(",").filter(Boolean)];
 
+/** What `--only` takes. */
+const FILTER = "a case's id, a glob of ids, or a clause; several with commas between them";
+
 /** What picks cases and draws their names. */
 function filtering(command: Command): Command {
   return command
@@ -60,12 +63,7 @@ function filtering(command: Command): Command {
         .choices(PROFILES)
         .default("core"),
     )
-    .option(
-      "--only <filter>",
-      "a case's id, a glob of ids, or a clause; several with commas between them",
-      collected,
-      [],
-    )
+    .option("--only <filter>", FILTER, collected, [])
     .option("--exclude <filter>", "the same, to leave out", collected, [])
     .addOption(new Option("--transport <name>", "only websocket or only tcp").choices(["websocket", "tcp"]))
     .addOption(
@@ -346,12 +344,7 @@ not start or refuses the suite's tokens, 70 a fault of the suite, 130 interrupte
     .command("list")
     .description("shows the cases, or the clauses with their cases")
     .addOption(new Option("--subject <kind>", "only these").choices(["server", "client", "pair"]))
-    .option(
-      "--only <filter>",
-      "a case's id, a glob of ids, or a clause; several with commas between them",
-      collected,
-      [],
-    )
+    .option("--only <filter>", FILTER, collected, [])
     .option("--clauses", "each clause and the checks that prove it", false)
     .option("--check", "says what is missing: exit 1 where a testable MUST or SHOULD has no case", false)
     .option("--json", "for machines", false)

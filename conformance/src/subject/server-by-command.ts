@@ -54,6 +54,9 @@ interface Terms extends ServerByCommandOptions {
   writesReadyLine: boolean | null;
 }
 
+/** The ports of a server, held while it is away. */
+type Claims = Readonly<Record<"port" | "tcpPort", PortClaim>>;
+
 export function serverByCommand(options: ServerByCommandOptions): ServerUnderTest {
   const named = placeholders(options.command, PLACEHOLDERS);
   const byName = Object.entries(OFFERS).flatMap(([name, offer]) => (named.has(name) ? [offer] : []));
@@ -104,7 +107,7 @@ class CommandServer implements RunningServer {
   died: string | null = null;
   readonly knowsGroups = true;
   readonly #terms: Terms;
-  readonly #claims: Readonly<Record<"port" | "tcpPort", PortClaim>>;
+  readonly #claims: Claims;
   readonly #accounts: Accounts;
   readonly #listeners = new Set<Parameters<RunningServer["onProcess"]>[0]>();
   readonly #data = emptyFolder();
@@ -115,12 +118,7 @@ class CommandServer implements RunningServer {
   #program: Program | null = null;
   #lines: ServerLines | null = null;
 
-  constructor(
-    terms: Terms,
-    claims: Readonly<Record<"port" | "tcpPort", PortClaim>>,
-    accounts: Accounts,
-    settings: ServerSettings,
-  ) {
+  constructor(terms: Terms, claims: Claims, accounts: Accounts, settings: ServerSettings) {
     const { tokenTemplate } = terms;
     const tokenOf = ({ id, token }: { id: string; token: string }) =>
       tokenTemplate === undefined ? token : templated(tokenTemplate, id);

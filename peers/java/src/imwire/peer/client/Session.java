@@ -256,10 +256,10 @@ final class Session {
   }
 
   private void error(ErrorFrame error) {
-    // A scope that is not known is read as the request's: who means the session ends it (FRAME-13, ERR-5).
     answered(error.getRequestId());
     // It names a kind and no request: which of its requests there is no answer to is not known.
     if (error.getCode() == ErrorCode.ERROR_CODE_UNSUPPORTED_FRAME) allAnswered();
+    // A scope that is not known is read as the request's: who means the session ends it (FRAME-13, ERR-5).
     if (error.getScope() == ErrorScope.ERROR_SCOPE_SESSION) ended(error);
     else if (phase != Phase.GREETING) listener.frame(Frame.newBuilder().setError(error).build());
   }
