@@ -170,7 +170,7 @@ export function summary(result: Result, histories: Histories, options: SummaryOp
   const warnings = troubles(
     open,
     ({ level, word }) => word === "warn" || (word === "not-exercised" && level !== "must"),
-  );
+  ).filter((trouble) => !isUnplayed(trouble));
   for (const { check, cases, word } of warnings.slice(0, WARNINGS_MAX)) {
     const [clause] = (check?.proves ?? []).map((id) => options.clauses.get(id)).filter((one) => one !== undefined);
     lines.push(`${paint("yellow", SIGNS[word] ?? word)}  ${plain(check?.id ?? cases[0]!.id)}`);

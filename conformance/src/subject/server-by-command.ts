@@ -177,12 +177,9 @@ class CommandServer implements RunningServer {
       const timer = setTimeout(() => {
         const [last] = program.stderrLines(1);
         const wanted = named.has("port") || named.has("tcpPort") ? ", and its port takes no connections" : "";
-        reject(
-          new WouldNotStart(
-            `The server was not ready within ${readyTimeoutMs / 1000} s: it wrote no line {"ready":true} to stdout${wanted}. ` +
-              `It was started by: ${program.command}${last === undefined ? "" : ` (and last wrote to stderr: ${last.slice(0, 200)})`}`,
-          ),
-        );
+        const said = last === undefined ? "" : ` It last wrote to stderr: ${last.slice(0, 200)}.`;
+        const says = `The server was not ready within ${readyTimeoutMs / 1000} s: it wrote no line {"ready":true} to stdout${wanted}.${said}`;
+        reject(new WouldNotStart(says, { startedBy: program.command }));
       }, readyTimeoutMs);
       over.signal.addEventListener("abort", () => clearTimeout(timer));
     });
