@@ -150,6 +150,11 @@ export class NotUsable extends WouldNotStart {
   override name = "NotUsable";
 }
 
+/** The suite cannot write what it has to in its own folder, which is nobody's fault but the machine's: exit code 2. */
+export class NoRoom extends Error {
+  override name = "NoRoom";
+}
+
 /** The implementation says that it cannot do this. */
 export class Unsupported extends Error {
   override name = "Unsupported";
