@@ -106,6 +106,16 @@ describe("the end of a run on a terminal", () => {
     expect(long.filter((line) => !copied.test(line))).toEqual([]);
   });
 
+  test("a pair is two, and a single implementation one", () => {
+    const pair = { kind: "pair", name: "a server 1.0 and a client 2.0", version: "" } as const;
+    const of = (result: Result) => ({ ...result, subject: { ...result.subject, ...pair } });
+    expect(lastLine(told(of(passed())))).toBe("a server 1.0 and a client 2.0 conform to imwire 1.0, core");
+    expect(lastLine(told(of(RESULT)))).toMatch(
+      /^a server 1\.0 and a client 2\.0 do not conform to imwire 1\.0, core: /,
+    );
+    expect(lastLine(told(passed()))).toBe("example-server 0.3.1 conforms to imwire 1.0, core");
+  });
+
   test("on a narrow terminal nothing is missing of a frame that decides", () => {
     expect(told(RESULT, { width: 50 })).toContain(
       [
