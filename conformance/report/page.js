@@ -1,7 +1,19 @@
 // The script of the HTML report: it stands in the page as it is here, and needs no other file. What it shows comes from
 // strangers, so it makes text and attributes of it, never markup.
 
-const data = JSON.parse(document.getElementById("data").textContent);
+async function unpacked(text) {
+  const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return JSON.parse(await new Response(stream).text());
+}
+
+const embedded = (id) => JSON.parse(document.getElementById(id).textContent);
+
+const data = await unpacked(embedded("data")).catch((error) => {
+  const says = `This browser cannot unpack the page (${error.message}): a newer one can, and result.json holds the same.`;
+  document.getElementById("main").append(says);
+  throw error;
+});
 const clauseOf = new Map([...data.clauses, ...data.others].map((clause) => [clause.id, clause]));
 const caseOf = new Map(data.cases.map((one) => [one.key, one]));
 const NAMES = {
@@ -252,14 +264,14 @@ function checkView(check, one, toEvent) {
   );
 }
 
-let packed = null;
+let groups = null;
 
 async function historyOf(one) {
-  packed ??= JSON.parse(document.getElementById("histories").textContent);
-  if (packed[one.history] === undefined) return null;
-  const bytes = Uint8Array.from(atob(packed[one.history]), (character) => character.charCodeAt(0));
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-  return JSON.parse(await new Response(stream).text());
+  groups ??= embedded("histories");
+  const group = groups.find(({ of }) => of.includes(one.history));
+  if (group === undefined) return null;
+  const { who, events } = (await unpacked(group.packed))[group.of.indexOf(one.history)];
+  return { who, events: events.map((event) => ({ ...event, line: event.line.replace("\n", () => event.label) })) };
 }
 
 /** Sixteen bytes a line: where, what, and what of it is text. */

@@ -17,7 +17,7 @@ import { clientByAdapter } from "../subject/client-by-adapter.js";
 import { serverByCommand } from "../subject/server-by-command.js";
 import { serverByUrl } from "../subject/server-by-url.js";
 import { checkTemplate, templated } from "../subject/told.js";
-import { NotUsable, type ServerUnderTest, WouldNotStart } from "../subject/subject.js";
+import { NoRoom, NotUsable, type ServerUnderTest, WouldNotStart } from "../subject/subject.js";
 import { runBoth } from "./both.js";
 import { EXIT, UsageError } from "./exit.js";
 import { explained } from "./explain.js";
@@ -473,7 +473,7 @@ Examples:
   return root;
 }
 
-const USAGE = [UsageError, UnreadableReport, BaselineInvalid, NothingToRun, NotUsable, NotAFailure];
+const USAGE = [UsageError, UnreadableReport, BaselineInvalid, NothingToRun, NotUsable, NoRoom, NotAFailure];
 
 /** Prints what ended a command. @returns The exit code. */
 function reported(error: unknown): number {

@@ -8,6 +8,7 @@ import { eventLine } from "../report/frames.js";
 import { mermaid } from "../report/mermaid.js";
 import { caseKey } from "../report/result-file.js";
 import type { CaseResult } from "../run/result.js";
+import { count } from "../report/text.js";
 import { UsageError } from "./exit.js";
 import type { Suite } from "../run/suite.js";
 
@@ -64,7 +65,7 @@ export function replayed(
   }
   if (!asMermaid) {
     lines.push(
-      `${cases.length} histories of ${result.subject.name} judged again: ${isBroken ? "not all are sound" : "all are sound"}`,
+      `${count(cases.length, "history", "histories")} of ${result.subject.name} judged again: ${isBroken ? "not all are sound" : "all are sound"}`,
     );
   }
   return { text: lines.join("\n"), isBroken };

@@ -9,7 +9,7 @@ import { junit } from "../report/junit.js";
 import { matrix } from "../report/matrix.js";
 import { repeatSummary } from "../report/repeat.js";
 import { type Histories, writeResult } from "../report/result-file.js";
-import { progressLine, progressLog, summary } from "../report/terminal.js";
+import { progressLine, progressLog, summary, widthOf } from "../report/terminal.js";
 import { readBaseline } from "../run/baseline.js";
 import { worldClock } from "../run/clock.js";
 import { Rounds, seedOf } from "../run/repeat.js";
@@ -36,6 +36,8 @@ export interface RunFlags extends Omit<JudgeOptions, "patienceMs" | "clock"> {
 class Progress {
   readonly #isTerminal = process.stderr.isTTY;
   readonly #log = progressLog();
+  /** What began last. */
+  #current = "";
   #done = 0;
   #failed = 0;
 
@@ -47,17 +49,23 @@ class Progress {
   ) {}
 
   started(id: string): void {
-    if (this.isQuiet || !this.#isTerminal) return;
-    const says = `${this.round}${id}`;
-    process.stderr.write(progressLine(this.#done, this.total, this.#failed, says, process.stderr.columns));
+    this.#current = id;
+    this.#draw();
   }
 
   finished(isFailed: boolean): void {
     this.#done++;
     if (isFailed) this.#failed++;
+    this.#draw();
     if (this.isQuiet || this.#isTerminal) return;
     const line = this.#log(this.#done, this.total, this.#failed);
     if (line !== null) console.error(`${this.round}${line}`);
+  }
+
+  #draw(): void {
+    if (this.isQuiet || !this.#isTerminal) return;
+    const says = `${this.round}${this.#current}`;
+    process.stderr.write(progressLine(this.#done, this.total, this.#failed, says, widthOf(process.stderr, 80)));
   }
 
   end(): void {
@@ -235,7 +243,7 @@ function print(result: Result, histories: Histories, suite: Suite, flags: RunFla
     return;
   }
   const colour = process.stdout.isTTY && process.env["NO_COLOR"] === undefined;
-  const width = Math.min(process.stdout.columns ?? 100, 120);
+  const width = Math.min(widthOf(process.stdout, 100), 120);
   const report = relative(process.cwd(), join(flags.report, "index.html"));
   const options = { colour, width, clauses: suite.clauses, ...(isWritten ? { report } : {}) };
   console.log(summary(result, histories, options).trimEnd());

@@ -1,8 +1,8 @@
 /**
  * A run as one HTML file that needs no network: what conformance/report/page.js draws, with the data that it draws.
  *
- * Everything in the data may come from a stranger. It stands in the page as JSON and as base64, the page makes text of
- * it and never markup, and the page's policy runs this one script alone.
+ * Everything in the data may come from a stranger. It stands in the page packed, as base64, the page makes text of it and
+ * never markup, and the page's policy runs this one script alone.
  */
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
@@ -24,15 +24,18 @@ const hash = (text: string): string => `'sha256-${createHash("sha256").update(te
 /** JSON that cannot end the script element that it stands in, nor open a comment in it. */
 const embedded = (value: unknown): string => JSON.stringify(value).replaceAll("<", "\\u003c");
 
-/** A history as the page wants it: with lanes, and every event in words. */
-const packed = (history: readonly HistoryEvent[]): string =>
-  gzipSync(
-    JSON.stringify({
-      who: participants(history),
-      events: history.map((event) => ({ ...event, label: eventLabel(event), line: eventLine(event) })),
+/** What the page unpacks. */
+const packed = (json: string): string => gzipSync(json, { level: 9 }).toString("base64");
+
+/** A history as the page wants it: with lanes, and every event in words. A line break stands for the label in a line. */
+const drawn = (history: readonly HistoryEvent[]): string =>
+  JSON.stringify({
+    who: participants(history),
+    events: history.map((event) => {
+      const label = eventLabel(event);
+      return { ...event, label, line: eventLine(event).replace(label, "\n") };
     }),
-    { level: 9 },
-  ).toString("base64");
+  });
 
 function pageData(result: Result, histories: Histories, clauses: Clauses, docsUrl: string | undefined) {
   const cases = result.cases
@@ -137,28 +140,48 @@ function head(result: Result): string {
 /** What histories may take of the page, characters: it is to be opened, and sent to somebody. */
 const PACKED_MAX = 8_000_000;
 
+/** What is packed together, characters: what is alike in it stands there once, and is unpacked for a look at any of it. */
+const GROUP_CHARACTERS = 250_000;
+
+/** Histories that are packed together, by the names of their files. */
+interface Packed {
+  readonly of: readonly string[];
+  readonly packed: string;
+}
+
 /** The histories that stand in the page: those of what went wrong, then as many of the others as there is room for. */
-function packedWithin({ cases }: Result, histories: Histories): Record<string, string> {
+function packedWithin({ cases }: Result, histories: Histories): Packed[] {
+  const bytesIn = (events: readonly HistoryEvent[]) =>
+    events.reduce((sum, event) => sum + (event.kind === "frame" ? event.hex.length : 0), 0);
   const found = cases.flatMap(({ history, word }) => {
     const events = history === undefined ? undefined : histories.get(history);
-    return history === undefined || !events ? [] : [{ history, events, word }];
+    if (history === undefined || !events) return [];
+    return [{ history, events, isPlain: word === "pass", size: Math.max(bytesIn(events), GROUP_CHARACTERS) }];
   });
-  const size = (events: readonly HistoryEvent[]) =>
-    events.reduce((sum, event) => sum + (event.kind === "frame" ? event.hex.length : 0), 0);
-  const sized = found.map((each) => ({ ...each, isPlain: each.word === "pass", size: size(each.events) }));
-  const packedAll: Record<string, string> = {};
+  // Those of a case stand beside each other, save for the large ones: of them the largest have no room first.
+  found.sort((a, b) => Number(a.isPlain) - Number(b.isPlain) || a.size - b.size || (a.history < b.history ? -1 : 1));
+  const groups: Packed[] = [];
   let room = PACKED_MAX;
-  for (const { history, events, ...each } of sized.sort(
-    (a, b) => Number(a.isPlain) - Number(b.isPlain) || a.size - b.size,
-  )) {
+  let [names, texts, characters]: [string[], string[], number] = [[], [], 0];
+  const close = () => {
+    const text = packed(`[${texts.join(",")}]`);
+    if (text.length <= room) {
+      groups.push({ of: names, packed: text });
+      room -= text.length;
+    }
+    [names, texts, characters] = [[], [], 0];
+  };
+  for (const { history, events, size } of found) {
     // Hex does not pack to less than this: no need to try.
-    if (each.size / 2 > room) continue;
-    const text = packed(events);
-    if (text.length > room) continue;
-    packedAll[history] = text;
-    room -= text.length;
+    if (size / 2 > room) continue;
+    const text = drawn(events);
+    if (names.length > 0 && characters + text.length > GROUP_CHARACTERS) close();
+    names.push(history);
+    texts.push(text);
+    characters += text.length;
   }
-  return packedAll;
+  if (names.length > 0) close();
+  return groups;
 }
 
 /**
@@ -170,7 +193,7 @@ export function html(result: Result, histories: Histories, clauses: Clauses, doc
   const script = asset("page.js");
   const style = asset("page.css");
   if (/<\/(script|style)|<!--/i.test(script + style)) throw new Error("the page's own script or style would end early");
-  const packedAll = packedWithin(result, histories);
+  const data = packed(JSON.stringify(pageData(result, histories, clauses, docsUrl)));
   const policy = [
     "default-src 'none'",
     `script-src ${hash(script)}`,
@@ -193,8 +216,8 @@ export function html(result: Result, histories: Histories, clauses: Clauses, doc
     `<body>`,
     head(result),
     `<main id="main"></main>`,
-    `<script type="application/json" id="data">${embedded(pageData(result, histories, clauses, docsUrl))}</script>`,
-    `<script type="application/json" id="histories">${embedded(packedAll)}</script>`,
+    `<script type="application/json" id="data">${embedded(data)}</script>`,
+    `<script type="application/json" id="histories">${embedded(packedWithin(result, histories))}</script>`,
     `<script type="module">${script}</script>`,
     `</body>`,
     `</html>`,

@@ -48,12 +48,14 @@ export function verdictLine(result: Result): string {
   const { subject, profile, protocol, counts } = result;
   const name = subject.name === "" ? `the ${subject.kind}` : subject.name;
   const what = `${name}${subject.version === "" ? "" : ` ${subject.version}`}`;
+  // A pair is called by the names of both.
+  const [does, doesNot] = subject.kind === "pair" ? ["conform", "do not"] : ["conforms", "does not"];
   switch (verdictOf(result)) {
     case "conforms":
-      return `${what} conforms to imwire ${protocol}, ${profile}`;
+      return `${what} ${does} to imwire ${protocol}, ${profile}`;
     case "does-not-conform": {
       const broken = counts.must.fail + counts.must.notExercised;
-      return `${what} does not conform to imwire ${protocol}, ${profile}: ${count(broken, "MUST check")} did not hold`;
+      return `${what} ${doesNot} conform to imwire ${protocol}, ${profile}: ${count(broken, "MUST check")} did not hold`;
     }
     case "inconclusive": {
       if (result.planned !== undefined) {

@@ -80,7 +80,8 @@ export function tell(
   const events = (check?.decisive ?? []).flatMap((n) => history?.[n] ?? []);
   for (const [index, event] of events.entries()) {
     const at = `${Math.round(event.at)} ms`.padStart(8);
-    lines.push(`  ${(index === 0 ? "frames" : "").padEnd(10)}${short(`${at}  ${eventLine(event)}`, width - 12)}`);
+    const line = wrap(eventLine(event), width - 22, " ".repeat(22));
+    lines.push(`  ${(index === 0 ? "frames" : "").padEnd(10)}${at}  ${line}`);
   }
   // Not broken into lines: it is there to be copied.
   lines.push(`  ${"again".padEnd(10)}${plain(of.again)}`);
@@ -169,7 +170,7 @@ export function summary(result: Result, histories: Histories, options: SummaryOp
   const warnings = troubles(
     open,
     ({ level, word }) => word === "warn" || (word === "not-exercised" && level !== "must"),
-  );
+  ).filter((trouble) => !isUnplayed(trouble));
   for (const { check, cases, word } of warnings.slice(0, WARNINGS_MAX)) {
     const [clause] = (check?.proves ?? []).map((id) => options.clauses.get(id)).filter((one) => one !== undefined);
     lines.push(`${paint("yellow", SIGNS[word] ?? word)}  ${plain(check?.id ?? cases[0]!.id)}`);
@@ -207,6 +208,10 @@ export function summary(result: Result, histories: Histories, options: SummaryOp
   );
   return `${lines.join("\n")}\n`;
 }
+
+/** How wide a terminal is, characters: some of those that a CI or a container makes say 0, which is no width. */
+export const widthOf = (terminal: { readonly columns?: number }, unknown: number): number =>
+  terminal.columns || unknown;
 
 /**
  * The line of a terminal that is written again and again: it begins by wiping itself, and has no line break.

@@ -43,9 +43,10 @@ export class ClientRun {
           } catch (error) {
             // It came up before: whatever keeps it from it now is judged, and the run goes on.
             if (this.first === null || !(error instanceof WouldNotStart)) throw error;
-            giveUp(unit, `the adapter would not start again: ${error.message}`);
+            giveUp(unit, vigil.wouldNotStart("the adapter", error));
             continue;
           }
+          vigil.started();
           this.first ??= { name: client.name, version: client.version, capabilities: client.capabilities };
           const { finished, isClean } = await this.#play(unit, client);
           vigil.saw(finished);

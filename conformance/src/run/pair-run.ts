@@ -1,17 +1,18 @@
 /** Plays units against a server and clients together: a server for the units of like settings, an adapter for each device. */
 import { Scope } from "../case/scope.js";
 import { Recorder } from "../history/history.js";
-import type {
-  ClientUnderTest,
-  RunningClient,
-  RunningServer,
-  ServerSettings,
-  ServerUnderTest,
+import {
+  type ClientUnderTest,
+  type RunningClient,
+  type RunningServer,
+  type ServerSettings,
+  type ServerUnderTest,
+  WouldNotStart,
 } from "../subject/subject.js";
 import { patienceNow } from "./clock.js";
 import { PAIR_TIMERS, PairPlay } from "./pair-play.js";
 import { accountsOf, settingsOf, type Unit } from "./plan.js";
-import { concerns, deathOf, type Finished, lacking, type RunOptions } from "./server-run.js";
+import { concerns, deathOf, type Finished, givenUp, lacking, type RunOptions, Vigil } from "./server-run.js";
 
 export interface PairUnderTest {
   readonly server: ServerUnderTest;
@@ -45,11 +46,14 @@ export class PairRun {
   first: { readonly server: Running; readonly client: Running } | null = null;
   /** Adapters that nobody uses now. */
   readonly #idle: RunningClient[] = [];
+  readonly #vigil: Vigil;
 
   constructor(
     readonly subject: PairUnderTest,
     readonly options: RunOptions,
-  ) {}
+  ) {
+    this.#vigil = new Vigil("nothing came up", () => true, options.signlessMax);
+  }
 
   /** @throws WouldNotStart when the server or an adapter does not come up. */
   async run(units: readonly Unit[]): Promise<void> {
@@ -65,7 +69,17 @@ export class PairRun {
     const worker = async () => {
       for (let unit = waiting.shift(); unit && !this.options.signal.aborted; unit = waiting.shift()) {
         const place = placeOf(unit);
-        await (place === null ? this.#alone(unit) : this.#together(unit, shared.get(place)!));
+        if (this.#vigil.reason !== null) {
+          this.#giveUp(unit, this.#vigil.reason);
+          continue;
+        }
+        try {
+          await (place === null ? this.#alone(unit) : this.#together(unit, shared.get(place)!));
+        } catch (error) {
+          // Both came up before: whatever keeps one of them from it now is judged, and the run goes on.
+          if (this.first === null || !(error instanceof WouldNotStart)) throw error;
+          this.#giveUp(unit, this.#vigil.wouldNotStart("the server or the adapter", error));
+        }
       }
     };
     try {
@@ -81,6 +95,11 @@ export class PairRun {
     }
   }
 
+  #giveUp(unit: Unit, reason: string): void {
+    this.options.onStart(unit);
+    this.options.onFinish(givenUp(unit, reason, this.options.levelOf));
+  }
+
   async #alone(unit: Unit): Promise<void> {
     const server = await this.#start([unit], pairSettingsOf(unit));
     try {
@@ -92,7 +111,11 @@ export class PairRun {
 
   async #together(unit: Unit, shared: Shared): Promise<void> {
     shared.server ??= this.#start(shared.units, shared.settings);
-    const server = await shared.server;
+    const server = await shared.server.catch((error: unknown) => {
+      // Whoever comes next tries again.
+      shared.server = null;
+      throw error;
+    });
     const finished = server.died === null ? await this.#play(unit, server) : null;
     if (finished?.played.word === "fail" && this.subject.server.way === "command") await deathOf(server);
     // Whoever else played there may have killed it: played again by itself, so that only the culprit is blamed.
@@ -119,6 +142,7 @@ export class PairRun {
     const clean = new Set<string>();
     try {
       for (const name of Object.keys(one.devices)) clients.set(name, this.#idle.pop() ?? (await this.#launch()));
+      this.#vigil.started();
       const [client] = clients.values();
       this.first ??= { server, client: client! };
       const needs = [...one.needs, `transport.${permutation.transport}`];

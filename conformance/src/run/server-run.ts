@@ -170,9 +170,10 @@ export class ServerRun {
         // It came up before: whatever keeps it from it now is judged, and the run goes on.
         if (this.first === null || !(error instanceof WouldNotStart)) throw error;
         const [unit] = (isApart ? suspects : waiting).splice(0, 1);
-        this.#giveUp(unit!, `the server would not start again: ${error.message}`);
+        this.#giveUp(unit!, this.#vigil.wouldNotStart("the server", error));
         continue;
       }
+      this.#vigil.started();
       this.first ??= { name: server.name, version: server.version, capabilities: server.capabilities };
       try {
         // In this process there is nothing to be mistaken about.
@@ -344,6 +345,7 @@ export class Vigil {
   /** Why the other units are not played; null while they are. */
   reason: string | null = null;
   #signless = 0;
+  #stillborn = 0;
 
   /** @param lack What was missed, as the beginning of a sentence. */
   constructor(
@@ -357,6 +359,17 @@ export class Vigil {
     else if (finished.played.word === "fail") this.#signless++;
     if (this.#signless >= this.signlessMax)
       this.reason = `not played: ${this.lack} in ${this.signlessMax} cases in a row`;
+  }
+
+  started(): void {
+    this.#stillborn = 0;
+  }
+
+  /** What came up before does not come up again. @returns Why a unit is not played; soon no other is, either. */
+  wouldNotStart(who: string, { says }: WouldNotStart): string {
+    const reason = `not played: ${who} would not start again: ${says}`;
+    if (++this.#stillborn >= this.signlessMax) this.reason = reason;
+    return reason;
   }
 }
 

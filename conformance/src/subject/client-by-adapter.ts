@@ -76,7 +76,9 @@ export class AdapterClient implements RunningClient {
       await this.#greet(dialogue);
     } catch (error) {
       await program.kill();
-      throw error instanceof WouldNotStart ? error : new WouldNotStart(`${(error as Error).message}${this.#hint()}`);
+      if (error instanceof WouldNotStart) throw error;
+      const says = `${(error as Error).message}${this.#hint()}`;
+      throw new WouldNotStart(says, { startedBy: this.#options.command });
     }
     isGreeted = true;
     this.#note("started", `${this.name} ${this.version}`.trim());
@@ -84,8 +86,7 @@ export class AdapterClient implements RunningClient {
 
   #hint(): string {
     const [last] = this.#program.stderrLines(1);
-    const said = this.died !== null || last === undefined ? "" : ` It last wrote to stderr: ${last.slice(0, 200)}.`;
-    return `${said} It was started by: ${this.#options.command}`;
+    return this.died !== null || last === undefined ? "" : ` It last wrote to stderr: ${last.slice(0, 200)}.`;
   }
 
   async #greet(dialogue: Dialogue): Promise<void> {

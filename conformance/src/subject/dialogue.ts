@@ -23,7 +23,9 @@ function schemas(): Ajv2020 {
 export function flaw(schema: "accounts" | "settings" | "control" | "adapter", shape: string, value: unknown) {
   const validate = validatorOf(schema, shape);
   if (validate(value)) return null;
-  return schemas().errorsText(validate.errors!.slice(0, 1), { dataVar: "it" });
+  const { keyword, instancePath, params, message } = validate.errors![0]!;
+  const says = keyword === "const" ? `must be ${JSON.stringify(params["allowedValue"])}` : message;
+  return `it${instancePath} ${says}`;
 }
 
 function validatorOf(schema: string, shape: string): ValidateFunction {

@@ -11,6 +11,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { StringDecoder } from "node:string_decoder";
+import { NoRoom } from "./subject.js";
 
 /** What of a program's stderr is kept for sentences, characters: the end. */
 const STDERR_KEPT = 8192;
@@ -218,9 +219,20 @@ const folders = new Set<string>();
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 let isWatching = false;
 
+/** Writes what the suite keeps for a while. @throws NoRoom with a sentence. */
+export function inTemporary<T>(write: () => T): T {
+  try {
+    return write();
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === undefined) throw error;
+    throw new NoRoom(`nothing can be written to ${tmpdir()} (${code}): make room there, or name a folder in TMPDIR`);
+  }
+}
+
 /** An empty folder, removed by `removeFolder` or at the suite's end. */
 export function emptyFolder(): string {
-  const folder = mkdtempSync(join(tmpdir(), "imwire-conformance-"));
+  const folder = inTemporary(() => mkdtempSync(join(tmpdir(), "imwire-conformance-")));
   folders.add(folder);
   watch();
   return folder;

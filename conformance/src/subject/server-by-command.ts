@@ -5,7 +5,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Json } from "../codec/json.js";
 import { patienceNow, worldClock } from "../run/clock.js";
 import { claimPort, listens, type PortClaim } from "./ports.js";
-import { emptyFolder, filled, placeholders, Program, removeFolder } from "./process.js";
+import { emptyFolder, filled, inTemporary, placeholders, Program, removeFolder } from "./process.js";
 import { type Ready, ServerLines } from "./server-lines.js";
 import {
   type Accounts,
@@ -162,8 +162,10 @@ class CommandServer implements RunningServer {
   #values(): Record<string, string> {
     const accounts = join(this.#told, "accounts.json");
     const settings = join(this.#told, "settings.json");
-    writeFileSync(accounts, JSON.stringify(this.#accounts, null, 2));
-    writeFileSync(settings, JSON.stringify(this.#settings, null, 2));
+    inTemporary(() => {
+      writeFileSync(accounts, JSON.stringify(this.#accounts, null, 2));
+      writeFileSync(settings, JSON.stringify(this.#settings, null, 2));
+    });
     const { port, tcpPort } = this.#ports;
     return { port: `${port}`, tcpPort: `${tcpPort}`, data: this.#data, accounts, settings };
   }
@@ -177,12 +179,9 @@ class CommandServer implements RunningServer {
       const timer = setTimeout(() => {
         const [last] = program.stderrLines(1);
         const wanted = named.has("port") || named.has("tcpPort") ? ", and its port takes no connections" : "";
-        reject(
-          new WouldNotStart(
-            `The server was not ready within ${readyTimeoutMs / 1000} s: it wrote no line {"ready":true} to stdout${wanted}. ` +
-              `It was started by: ${program.command}${last === undefined ? "" : ` (and last wrote to stderr: ${last.slice(0, 200)})`}`,
-          ),
-        );
+        const said = last === undefined ? "" : ` It last wrote to stderr: ${last.slice(0, 200)}.`;
+        const says = `The server was not ready within ${readyTimeoutMs / 1000} s: it wrote no line {"ready":true} to stdout${wanted}.${said}`;
+        reject(new WouldNotStart(says, { startedBy: program.command }));
       }, readyTimeoutMs);
       over.signal.addEventListener("abort", () => clearTimeout(timer));
     });

@@ -123,7 +123,7 @@ class UrlServer implements RunningServer {
     const timeout = new Promise<never>((_, reject) => {
       timer = setTimeout(() => {
         const sentence = `The control program wrote no line {"ready":true} to stdout within ${CONTROL_READY_MS / 1000} s`;
-        reject(new WouldNotStart(`${sentence}. It was started by: ${controlCommand}`));
+        reject(new WouldNotStart(`${sentence}.`, { startedBy: controlCommand }));
       }, CONTROL_READY_MS);
     });
     try {

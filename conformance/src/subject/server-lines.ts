@@ -34,8 +34,8 @@ export class ServerLines {
     this.ready = new Promise((resolve, reject) => {
       isReady = resolve;
       void this.ended.then(() => {
-        const startedBy = this.fault === null ? ` It was started by: ${program.command}` : "";
-        reject(new WouldNotStart(`${sentence()}${startedBy}`));
+        const startedBy = this.fault === null ? program.command : undefined;
+        reject(new WouldNotStart(sentence(), { startedBy }));
       });
     });
     // Whoever waits for something else beside it need not wait for it.

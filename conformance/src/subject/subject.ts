@@ -132,11 +132,27 @@ export interface ClientUnderTest {
 /** The implementation, or its adapter, would not start or does not speak: exit code 4. */
 export class WouldNotStart extends Error {
   override name = "WouldNotStart";
+
+  /**
+   * @param says What is wrong: the same at each start, where the same is wrong.
+   * @param more.startedBy The command, which has other ports and folders at each start.
+   */
+  constructor(
+    readonly says: string,
+    { startedBy, cause }: { readonly startedBy?: string | undefined; readonly cause?: unknown } = {},
+  ) {
+    super(startedBy === undefined ? says : `${says} It was started by: ${startedBy}`, { cause });
+  }
 }
 
 /** What the caller says of the implementation cannot be right, so that nothing was started: exit code 2. */
 export class NotUsable extends WouldNotStart {
   override name = "NotUsable";
+}
+
+/** The suite cannot write what it has to in its own folder, which is nobody's fault but the machine's: exit code 2. */
+export class NoRoom extends Error {
+  override name = "NoRoom";
 }
 
 /** The implementation says that it cannot do this. */

@@ -8,6 +8,7 @@ import {
   developmentServer,
   folder,
   imwire,
+  LAST,
   MORTAL,
   node,
   NULL_SERVER,
@@ -115,6 +116,22 @@ describe("verdicts", { timeout: 180_000 }, () => {
     const withoutToken = (hello: object | undefined) => ({ ...hello, token: "" });
     expect(hellos[0]).toHaveProperty("deviceId");
     expect(withoutToken(hellos[0])).toEqual(withoutToken(hellos[1]));
+  });
+
+  test("of a server that is dead for good are told once, and it is not called a hundred times", async () => {
+    const starts = join(folder, "starts");
+    const only = ["s-auth-010", "s-send-0*", "s-order-0*"].flatMap((id) => ["--only", id]);
+    const words = ["server", "--cmd", LAST, ...only, "--transport", "tcp", "--jobs", "1", "--seed", "4"];
+    const ended = await imwire(words, { env: { IMWIRE_TEST_STARTS: starts } });
+    expect(ended.out.match(/^NOT PLAYED/gm)).toHaveLength(1);
+    expect(ended.out.replaceAll(/\s+/g, " ")).toMatch(
+      /NOT PLAYED \d+ cases not played: the server would not start again: The server ended with exit code 9; it last wrote to stderr: no memory left\. report:/,
+    );
+    // The patience with it is that with a server which lets nobody in.
+    const [before, after] = readFileSync(starts, "utf8").split("death\n");
+    expect(before!.split("\n").length - 1).toBe(1);
+    expect(after!.split("\n").length - 1).toBe(12);
+    expect(ended.code).toBe(1);
   });
 
   test("of a dead server do not take its patience a hundred times", async () => {

@@ -69,6 +69,15 @@ test("a filter is good in either case of letters", { timeout: 60_000 }, async ()
   expect(lower!.code).toBe(0);
 });
 
+test("where the suite has no room of its own, a sentence says which folder it is", { timeout: 60_000 }, async () => {
+  const words = ["server", "--cmd", SERVER, "--only", "s-conn-024", "--quiet"];
+  const ended = await imwire(words, { shell: "trap '' XFSZ; ulimit -f 0" });
+  expect(ended.err).toMatch(
+    /: nothing can be written to \S+ \(EFBIG\): make room there, or name a folder in TMPDIR\n$/,
+  );
+  expect(ended.code).toBe(2);
+});
+
 test("where the disk is full the verdict is said all the same", { timeout: 60_000 }, async () => {
   const url = await developmentServer();
   // Blocks of 512 bytes: room for the file that tries the folder, and not for a page.

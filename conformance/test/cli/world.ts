@@ -25,6 +25,7 @@ export const CLIENT = node("../../peers/reference-client.mjs");
 export const NULL_SERVER = (kind: string) =>
   node("../../selftest/nulls/null-server.mjs", kind, "--port {port} --accounts {accounts}");
 export const MORTAL = node("fixtures/mortal-server.mjs", PLACES);
+export const LAST = node("fixtures/last-server.mjs", PLACES);
 export const MOODY = node("fixtures/moody-server.mjs", PLACES);
 
 export interface Ended {

@@ -1,8 +1,10 @@
 /** The page in a real browser, from a file, as somebody opens it who was sent it. */
+import { randomBytes } from "node:crypto";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { pathToFileURL } from "node:url";
+import { gunzipSync } from "node:zlib";
 import { type Browser, chromium, type Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import type { HistoryEvent } from "../../src/history/history.js";
@@ -28,10 +30,16 @@ test("the file needs nothing but itself, and holds a stranger's text as data onl
   expect(text).toContain("Content-Security-Policy");
 });
 
+/** What a page holds packed, as JSON. */
+const inside = (page: string): string => {
+  const [, text] = /id="data">"([^"]+)"</.exec(page)!;
+  return gunzipSync(Buffer.from(text!, "base64")).toString("utf8");
+};
+
 test("clauses link to the documentation only when somebody says where it stands", () => {
-  expect(html(RESULT, HISTORIES, clauses)).not.toContain("clauses/DEDUP-2.html");
+  expect(inside(html(RESULT, HISTORIES, clauses))).not.toContain("clauses/DEDUP-2.html");
   const linked = html(RESULT, HISTORIES, clauses, "https://docs.example.com/imwire/");
-  expect(linked).toContain('"page":"https://docs.example.com/imwire/clauses/DEDUP-2.html"');
+  expect(inside(linked)).toContain('"page":"https://docs.example.com/imwire/clauses/DEDUP-2.html"');
 });
 
 test("the base of such links is an address or a path, and nothing that runs or leaves its place", () => {
@@ -53,6 +61,27 @@ test("the base of such links is an address or a path, and nothing that runs or l
 
 test("the same run is the same file", () => {
   expect(html(RESULT, HISTORIES, clauses)).toBe(html(RESULT, HISTORIES, clauses));
+});
+
+test("what is alike in many histories takes the room of one, and what has no room stays beside the page", () => {
+  const one = RESULT.cases[0]!;
+  const events = HISTORIES.get(one.history!)!;
+  const page = (times: number, of = events) => {
+    const names = Array.from({ length: times }, (_, index) => `history/case-${index}.jsonl`);
+    const cases = names.map((history, index) => ({ ...one, id: `case-${index}`, history }));
+    const text = html({ ...RESULT, cases }, new Map(names.map((name) => [name, of])), clauses);
+    const groups = /id="histories">(.*)<\/script>/.exec(text)![1]!;
+    return { size: groups.length, held: (JSON.parse(groups) as { of: string[] }[]).flatMap((group) => group.of) };
+  };
+  expect(page(6).held).toHaveLength(6);
+  expect(page(6).size).toBeLessThan(2 * page(1).size);
+  // Bytes that nothing makes smaller.
+  const noise = events.flatMap((event) => (event.kind === "frame" ? [event] : []))[0]!;
+  const many = Array.from({ length: 120 }, (_, n) => ({ ...noise, n, hex: randomBytes(4096).toString("hex") }));
+  const full = page(20, many);
+  expect(full.size).toBeLessThan(8_100_000);
+  expect(full.held.length).toBeGreaterThan(5);
+  expect(full.held.length).toBeLessThan(20);
 });
 
 test("no green above nothing", () => {
@@ -98,6 +127,8 @@ describe.skipIf(CHROMIUM === null)(`in a browser${WITHOUT}`, () => {
       if (!/^(file|data|blob):/.test(request.url())) complaints.push(`asks for ${request.url()}`);
     });
     await page.goto(`${pathToFileURL(file).href}${hash}`);
+    // Drawn when it is unpacked.
+    await page.locator(".tally").waitFor();
     return page;
   }
 
@@ -154,6 +185,9 @@ describe.skipIf(CHROMIUM === null)(`in a browser${WITHOUT}`, () => {
     expect(await row.locator("svg .label").allTextContents()).toContain('SendReq m1 to ben "hi"');
     expect(await row.locator("svg .mark.dropped").textContent()).toBe("dropped");
     expect(await row.locator("svg .row.decisive").count()).toBe(4);
+    expect(await row.locator(".event .line").allTextContents()).toContain(
+      "server → ann  SendAck m1 in ben accepted seq 1 (26 bytes, dropped on its way)",
+    );
     expect(page.url()).toContain("#case-repeat-after-lost-ack");
     await row.locator("text=#9").first().click();
     expect(await row.locator(".event[open] .hex").textContent()).toMatch(/^0000 {2}0a [0-9a-f ]{44} {2}/);
@@ -173,6 +207,15 @@ describe.skipIf(CHROMIUM === null)(`in a browser${WITHOUT}`, () => {
     expect(await row.locator(".body").textContent()).toContain(HOSTILE);
     expect(await page.locator("img").count()).toBe(0);
     expect(await page.evaluate(() => "pwned" in globalThis)).toBe(false);
+  });
+
+  test("a browser that cannot unpack the page says so", async () => {
+    await open(RESULT);
+    await page.addInitScript(() => Reflect.deleteProperty(globalThis, "DecompressionStream"));
+    await page.reload();
+    await page.locator("#main:has-text('a newer one can, and result.json holds the same')").waitFor();
+    expect(await page.textContent("h1")).toContain("does not conform");
+    expect(complaints.splice(0)).toEqual(["DecompressionStream is not defined"]);
   });
 
   test("the matrix of clauses: texts, words, and the way back to the cases", async () => {

@@ -6,7 +6,7 @@ import { junit } from "../../src/report/junit.js";
 import { matrix } from "../../src/report/matrix.js";
 import { mermaid } from "../../src/report/mermaid.js";
 import { denominators } from "../../src/report/summary.js";
-import { progressLine, progressLog, summary } from "../../src/report/terminal.js";
+import { progressLine, progressLog, summary, widthOf } from "../../src/report/terminal.js";
 import type { CaseResult, Result, Word } from "../../src/run/result.js";
 import { HISTORIES, passed, RESULT } from "./fixture.js";
 import { type Element, readXml } from "./xml.js";
@@ -102,8 +102,34 @@ describe("the end of a run on a terminal", () => {
     const long = told(RESULT, { width: 50 })
       .split("\n")
       .filter((line) => line.length > 50);
-    const copied = /^ {2}again |^ {6}\S+\/|conform|^ {12}\S+$/;
+    const copied = /^ {2}again |^ {6}\S+\/|conform|^ {12,}\S+$/;
     expect(long.filter((line) => !copied.test(line))).toEqual([]);
+  });
+
+  test("a pair is two, and a single implementation one", () => {
+    const pair = { kind: "pair", name: "a server 1.0 and a client 2.0", version: "" } as const;
+    const of = (result: Result) => ({ ...result, subject: { ...result.subject, ...pair } });
+    expect(lastLine(told(of(passed())))).toBe("a server 1.0 and a client 2.0 conform to imwire 1.0, core");
+    expect(lastLine(told(of(RESULT)))).toMatch(
+      /^a server 1\.0 and a client 2\.0 do not conform to imwire 1\.0, core: /,
+    );
+    expect(lastLine(told(passed()))).toBe("example-server 0.3.1 conforms to imwire 1.0, core");
+  });
+
+  test("on a narrow terminal nothing is missing of a frame that decides", () => {
+    expect(told(RESULT, { width: 50 })).toContain(
+      [
+        "                8 ms  server → ann  SendAck m1 in",
+        "                      ben accepted seq 1 (26",
+        "                      bytes, dropped on its way)",
+      ].join("\n"),
+    );
+  });
+
+  test("a terminal that does not know its width has one all the same", () => {
+    expect(widthOf({ columns: 120 }, 80)).toBe(120);
+    expect(widthOf({ columns: 0 }, 80)).toBe(80);
+    expect(widthOf({}, 80)).toBe(80);
   });
 });
 

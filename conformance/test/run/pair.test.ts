@@ -8,7 +8,12 @@ import type { Finished } from "../../dist/run/server-run.js";
 import { levelOfAll } from "../../dist/run/tally.js";
 import { clientByAdapter } from "../../dist/subject/client-by-adapter.js";
 import { serverByCommand } from "../../dist/subject/server-by-command.js";
-import type { ClientUnderTest, RunningClient } from "../../dist/subject/subject.js";
+import {
+  type ClientUnderTest,
+  type RunningClient,
+  type ServerUnderTest,
+  WouldNotStart,
+} from "../../dist/subject/subject.js";
 import { node, peer } from "../subject/world.js";
 
 type Json = Record<string, unknown>;
@@ -17,10 +22,14 @@ const { cases, clauses } = loadSuite();
 
 const places = ["--port", "{port}", "--tcp-port", "{tcpPort}", "--data", "{data}"];
 const told = ["--accounts", "{accounts}", "--settings", "{settings}"];
-const server = serverByCommand({ command: node(peer("reference-server.mjs"), ...places, ...told) });
+const reference = serverByCommand({ command: node(peer("reference-server.mjs"), ...places, ...told) });
 const sound = clientByAdapter({ command: node(peer("reference-client.mjs")) });
 
-async function play(only: readonly string[], client: ClientUnderTest = sound): Promise<Finished[]> {
+async function play(
+  only: readonly string[],
+  client: ClientUnderTest = sound,
+  server: ServerUnderTest = reference,
+): Promise<Finished[]> {
   const plan = { profile: "full", seed: 7, only, exclude: [], shuffle: false } as const;
   const options = { ...plan, transports: ["tcp"], splits: ["whole"] } as const;
   const finished: Finished[] = [];
@@ -83,6 +92,25 @@ describe("a pair", () => {
     expect(finished!.played).toMatchObject({ word: "pass" });
     const acts = finished!.history.flatMap((event) => (event.kind === "process" ? [event.what] : []));
     expect(acts).toEqual(["killed", "started"]);
+  });
+
+  it("is judged to the end when its server does not come up again", async () => {
+    let starts = 0;
+    const last: ServerUnderTest = {
+      ...reference,
+      start: (...terms) => {
+        if (++starts > 1) return Promise.reject(new WouldNotStart("It is gone.", { startedBy: `server ${starts}` }));
+        return reference.start(...terms);
+      },
+    };
+    const finished = await play(["p-talk-001", "p-kill-00*"], sound, last);
+    expect(finished[0]!.played.word).toBe("pass");
+    const gone = finished
+      .filter(({ played }) => played.word !== "pass")
+      .map(({ played }) => [played.word, played.reason]);
+    const reason = "not played: the server or the adapter would not start again: It is gone.";
+    expect(gone.length).toBeGreaterThan(1);
+    expect(gone).toEqual(gone.map(() => ["not-exercised", reason]));
   });
 
   it.each([

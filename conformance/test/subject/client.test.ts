@@ -80,7 +80,7 @@ describe("a client by adapter", () => {
     ["probeError", /^The adapter answered the command "probe-[0-9a-f]{8}", which there is not, with an error: /],
     [
       "otherProtocol",
-      /^The adapter answers "hello" not as the schema says: it\/protocol must be equal to constant\. It was started by: /,
+      /^The adapter answers "hello" not as the schema says: it\/protocol must be 1\. It was started by: /,
     ],
     ["twice", /^The adapter wrote `\{"id":1,.*…` to stdout, a second answer to the same question\./],
   ])("would not start, and says why: %s", async (way, sentence) => {

@@ -148,7 +148,7 @@ describe("a server by command", () => {
     ],
     [
       "wrongLine",
-      /^The server wrote `\{"ready":"yes"\}` to stdout, which is not as control\.schema\.json says: it\/ready must be equal to constant/,
+      /^The server wrote `\{"ready":"yes"\}` to stdout, which is not as control\.schema\.json says: it\/ready must be true/,
     ],
   ])("would not start, and says why: %s", async (way, sentence) => {
     const server = serverByCommand({
