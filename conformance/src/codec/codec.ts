@@ -4,6 +4,7 @@
  * protobufjs alone reads two cases of a oneof, merges a message that comes twice, and skips unknown groups; the
  * structural walk in front of it refuses them, and finds the byte at which a frame goes wrong.
  */
+import { isUtf8 } from "node:buffer";
 import protobuf from "protobufjs";
 import { fromJson, type Json, toJson } from "./json.js";
 import { frameType } from "./protocol.js";
@@ -112,16 +113,16 @@ export function lapsesOf(bytes: Uint8Array): string[] {
 
 function* lapses(type: protobuf.Type, bytes: Uint8Array, from: number, to: number): Generator<string, void, void> {
   const seen = new Set<number>();
-  for (const { number, start, end } of walk(bytes, from, to)) {
+  const fields = new Fields(bytes, from, to);
+  while (fields.next()) {
+    const { number, start, end } = fields;
     const field = type.fieldsById[number];
     // A Hello is read by peers of every version, and may say more to those of later ones.
     if (!field && type.name !== "Hello") yield `${type.name} has the unknown field ${number}`;
     if (!field || field.repeated) continue;
     if (seen.has(number)) yield `${type.name} has ${field.name} twice`;
     seen.add(number);
-    if (field.resolve().resolvedType instanceof protobuf.Type) {
-      yield* lapses(field.resolvedType as protobuf.Type, bytes, start, end);
-    }
+    if (field.resolvedType instanceof protobuf.Type) yield* lapses(field.resolvedType, bytes, start, end);
   }
 }
 
@@ -174,32 +175,67 @@ export class RecordStream {
 }
 
 function readFrame(bytes: Uint8Array): StreamEvent {
-  const fields = [...walk(bytes, 0, bytes.length)];
-  if (fields.length !== 1 || fields[0]!.wireType !== 2) throw malformed("FRAME-9");
-  const { number } = fields[0]!;
-  const type = frameType();
-  if (!type.fieldsById[number]) return number >= 1000 && number <= 1999 ? { skip: number } : { unsupported: number };
-  check(type, bytes, 0, bytes.length);
-  return { frame: toJson(type, type.decode(bytes)) };
+  const fields = new Fields(bytes, 0, bytes.length);
+  if (!fields.next() || fields.wireType !== 2) throw notOne(fields);
+  const { number, start, end } = fields;
+  if (fields.next()) throw notOne(fields);
+  const field = frameType().fieldsById[number];
+  if (!field) return number >= 1000 && number <= 1999 ? { skip: number } : { unsupported: number };
+  const type = field.resolvedType as protobuf.Type;
+  check(type, bytes, start, end);
+  return { frame: { [field.name]: toJson(type, type.decode(bytes.subarray(start, end))) } };
 }
 
-interface RawField {
-  number: number;
-  wireType: number;
+/** A Frame without its one field; what is broken behind it comes first. */
+function notOne(fields: Fields): Refusal {
+  while (fields.next());
+  return malformed("FRAME-9");
+}
+
+/** The fields of a message as they stand, one after another, without knowing what they mean. */
+class Fields {
+  number = 0;
+  wireType = 0;
   /** Where the value begins, behind its length, and where it ends. */
-  start: number;
+  start = 0;
   end: number;
-}
 
-/** The fields of a message as they stand, without knowing what they mean. */
-function* walk(bytes: Uint8Array, start: number, end: number): Generator<RawField, void, void> {
-  let at = start;
-  // A number is exact up to 2^53, which tags never reach; of a longer one only counts whether it is too long.
-  const varint = (): number => {
+  constructor(
+    readonly bytes: Uint8Array,
+    from: number,
+    readonly to: number,
+  ) {
+    this.end = from;
+  }
+
+  /** Goes to the next field; false behind the last one. @throws Refusal */
+  next(): boolean {
+    if (this.end >= this.to) return false;
+    const before = this.end;
+    const tag = this.#varint();
+    if (this.end - before > 5 || tag > 0xffffffff) throw malformed("FRAME-10");
+    this.wireType = tag % 8;
+    this.number = Math.floor(tag / 8);
+    if (this.number === 0) throw malformed("FRAME-10");
+    if (this.wireType === 3 || this.wireType === 4) throw malformed("FRAME-19");
+    if (this.wireType > 5) throw malformed("FRAME-10");
+    this.start = this.end;
+    if (this.wireType === 0) this.#varint();
+    else if (this.wireType === 2) {
+      const length = this.#varint();
+      this.start = this.end;
+      this.end += length;
+    } else this.end += this.wireType === 1 ? 8 : 4;
+    if (this.end > this.to) throw malformed("FRAME-10");
+    return true;
+  }
+
+  /** A number is exact up to 2^53, which tags never reach; of a longer one only counts whether it is too long. */
+  #varint(): number {
     let value = 0;
     for (let size = 0, scale = 1; size < 10; size++, scale *= 128) {
-      if (at >= end) throw malformed("FRAME-10");
-      const byte = bytes[at++]!;
+      if (this.end >= this.to) throw malformed("FRAME-10");
+      const byte = this.bytes[this.end++]!;
       value += (byte & 0x7f) * scale;
       if (byte < 0x80) {
         // More than 64 bits.
@@ -208,58 +244,28 @@ function* walk(bytes: Uint8Array, start: number, end: number): Generator<RawFiel
       }
     }
     throw malformed("FRAME-10");
-  };
-  while (at < end) {
-    const before = at;
-    const tag = varint();
-    if (at - before > 5 || tag > 0xffffffff) throw malformed("FRAME-10");
-    const wireType = tag % 8;
-    const number = Math.floor(tag / 8);
-    if (number === 0) throw malformed("FRAME-10");
-    if (wireType === 3 || wireType === 4) throw malformed("FRAME-19");
-    if (wireType > 5) throw malformed("FRAME-10");
-    let from = at;
-    if (wireType === 0) varint();
-    else if (wireType === 2) {
-      const length = varint();
-      from = at;
-      at += length;
-    } else at += wireType === 1 ? 8 : 4;
-    if (at > end) throw malformed("FRAME-10");
-    yield { number, wireType, start: from, end: at };
   }
 }
 
 /** Checks what protobufjs does not: one of each singular message and oneof, and the same inside of them. */
 function check(type: protobuf.Type, bytes: Uint8Array, start: number, end: number): void {
-  const seen = new Set<unknown>();
-  for (const raw of walk(bytes, start, end)) {
-    const field = type.fieldsById[raw.number];
+  const seen: unknown[] = [];
+  const fields = new Fields(bytes, start, end);
+  while (fields.next()) {
+    const field = type.fieldsById[fields.number];
     if (!field) continue;
-    field.resolve();
     const message = field.resolvedType instanceof protobuf.Type ? field.resolvedType : null;
     const lengthDelimited = message !== null || field.type === "string" || field.type === "bytes";
     const wireType = lengthDelimited ? 2 : field.type === "fixed32" ? 5 : 0;
     // With another wire type than its own it is an unknown field (FRAME-12).
-    if (raw.wireType !== wireType) continue;
+    if (fields.wireType !== wireType) continue;
     const oneof = field.partOf && !field.partOf.isProto3Optional ? field.partOf : null;
     const once = oneof ?? (message && !field.repeated ? field : null);
     if (once) {
-      if (seen.has(once)) throw malformed("FRAME-18");
-      seen.add(once);
+      if (seen.includes(once)) throw malformed("FRAME-18");
+      seen.push(once);
     }
-    if (field.type === "string" && !isUtf8(bytes.subarray(raw.start, raw.end))) throw malformed("FRAME-11");
-    if (message) check(message, bytes, raw.start, raw.end);
-  }
-}
-
-const utf8 = new TextDecoder("utf-8", { fatal: true });
-
-function isUtf8(bytes: Uint8Array): boolean {
-  try {
-    utf8.decode(bytes);
-    return true;
-  } catch {
-    return false;
+    if (field.type === "string" && !isUtf8(bytes.subarray(fields.start, fields.end))) throw malformed("FRAME-11");
+    if (message) check(message, bytes, fields.start, fields.end);
   }
 }

@@ -17,7 +17,6 @@ export function fromJson(type: protobuf.Type, json: Json, path: string = type.na
     const field = type.fields[name];
     const at = `${path}.${name}`;
     if (!field) throw new RangeError(`${at}: no such field`);
-    field.resolve();
     if (field.partOf && !field.partOf.isProto3Optional) {
       if (cases.has(field.partOf)) throw new RangeError(`${at}: two cases of ${field.partOf.name}`);
       cases.add(field.partOf);
@@ -75,11 +74,7 @@ function isDefault(value: unknown): boolean {
 /** A message as JSON. Enum values that the schema does not know come as numbers. */
 export function toJson(type: protobuf.Type, message: protobuf.Message): Json {
   const json: Json = {};
-  const names = Object.keys(message);
-  // A Frame has thirty fields, of which one is there.
-  const only = names.length === 1 ? type.fields[names[0]!] : undefined;
-  for (const field of only ? [only] : type.fieldsArray) {
-    field.resolve();
+  for (const field of type.fieldsArray) {
     if (!Object.hasOwn(message, field.name)) continue;
     const value = (message as unknown as Record<string, unknown>)[field.name];
     if (field.repeated) {
