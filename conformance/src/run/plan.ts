@@ -70,7 +70,7 @@ export function selected(cases: readonly Case[], { profile, only, exclude }: Pla
   );
 }
 
-/** Every permutation of every case. Smoke and core see each transport once; the other profiles split and join bytes too. */
+/** Every permutation of every case: smoke sees one transport, the others each, and full also splits and joins bytes. */
 export function unitsOf(cases: readonly Case[], options: PlanOptions): Unit[] {
   const { profile, seed, transports, splits, shuffle, reachable = transports, salt = "" } = options;
   const isBrief = profile === "smoke";
@@ -137,4 +137,4 @@ export function accountsOf(units: readonly Unit[], tokenOf: (user: string) => st
 /** What servers are told when a case says nothing: no rate limit, since a suite is faster than people. */
 const DEFAULT_SETTINGS: ServerSettings = { sendsPerSecond: 0 };
 
-export const settingsOf = ({ one }: Unit): ServerSettings => ({ ...DEFAULT_SETTINGS, ...one.settings });
+export const settingsOf = ({ one }: Pick<Unit, "one">): ServerSettings => ({ ...DEFAULT_SETTINGS, ...one.settings });
