@@ -96,6 +96,7 @@ export function completed(written: WrittenCase, subject: Subject, file: string):
     settings: written.settings ?? {},
     transports: written.transports ?? ["websocket", "tcp"],
     splits: written.splits ?? (isAlone || subject !== "server" ? ["whole"] : ALL_SPLITS),
+    splitsOnRequest: written.splits ?? ALL_SPLITS,
     invariants: asList(written.invariants),
     steps,
     checks: [...checks.values()],

@@ -70,7 +70,10 @@ export function selected(cases: readonly Case[], { profile, only, exclude }: Pla
   );
 }
 
-/** Every permutation of every case: smoke sees one transport, the others each, and full also splits and joins bytes. */
+/**
+ * Every permutation of every case: smoke sees one transport, the others each, and full also splits and joins bytes. Who asks
+ * for one split gets it in every profile, of all cases that do not say how they are played.
+ */
 export function unitsOf(cases: readonly Case[], options: PlanOptions): Unit[] {
   const { profile, seed, transports, splits, shuffle, reachable = transports, salt = "" } = options;
   const isBrief = profile === "smoke";
@@ -79,8 +82,8 @@ export function unitsOf(cases: readonly Case[], options: PlanOptions): Unit[] {
       // What is killed and started again costs seconds: its bytes cross in the same way whatever carries them.
       .slice(0, isBrief || one.isAlone ? 1 : undefined)
       .flatMap((transport) =>
-        one.splits
-          .filter((split) => splits.includes(split) && (split === "whole" || profile === "full"))
+        (splits.length === 1 ? one.splitsOnRequest : one.splits)
+          .filter((split) => splits.includes(split) && (split === "whole" || profile === "full" || splits.length === 1))
           .map((split) => unitOf(one, { transport, split }, seed, salt)),
       ),
   );

@@ -24,6 +24,11 @@ const CALLS: readonly [words: string[], code: number, says: RegExp][] = [
   [["server", ...NOBODY, "--only", "s-send-0001"], 2, /named s-send-0001: did you mean s-send-001\?\n$/],
   [["server", ...NOBODY, "--only", "SEND-2"], 2, /no case for a server is about SEND-2: .* explain SEND-2 shows which/],
   [["server", ...NOBODY, "--only", "send-3", "--exclude", "*"], 2, /nothing is left to run/],
+  [
+    ["server", ...NOBODY, "--only", "s-frame-014", "--split", "bytewise"],
+    2,
+    /s-frame-014 has --transport tcp and --split whole/,
+  ],
   [["server", ...NOBODY, "--only", "s-conn-024", "--accounts", "none.json"], 2, /none\.json cannot be read/],
   [["server", ...NOBODY, "--only", "s-conn-024", "--token-template", "me"], 2, /has no \{user\} in it/],
   [["server", ...NOBODY, "--only", "s-conn-024", "--baseline", "none.yaml"], 2, /none\.yaml cannot be read: ENOENT/],
