@@ -11,6 +11,11 @@ const write = (name: string, text: string): string => {
 const NOBODY = ["--url", "ws://127.0.0.1:9"];
 const SILENT_ADAPTER = node("../subject/fixtures/adapter.mjs", "noise");
 
+/** As `baseline update` writes it. */
+const NO_REASONS = ["a", "b"]
+  .map((name) => `- check: s-conn-024/${name}\n  reason: "TODO: say why, and link the issue"\n`)
+  .join("");
+
 const CALLS: readonly [words: string[], code: number, says: RegExp][] = [
   [["srver"], 2, /unknown command 'srver'\n\(Did you mean server\?\)/],
   [["server", "--ulr", "x"], 2, /unknown option '--ulr'\n\(Did you mean --url\?\)/],
@@ -37,6 +42,17 @@ const CALLS: readonly [words: string[], code: number, says: RegExp][] = [
     2,
     /bad\.yaml: entry 1 must have required property 'reason'/,
   ],
+  [
+    ["server", ...NOBODY, "--only", "s-conn-024", "--baseline", write("todo.yaml", NO_REASONS)],
+    2,
+    /todo\.yaml: s-conn-024\/a, and 1 more has no reason yet: write it in place of/,
+  ],
+  [
+    ["server", ...NOBODY, "--capability", "server.kil"],
+    2,
+    /no capability is named server\.kil: did you mean server\.kill\?/,
+  ],
+  [["server", ...NOBODY, "--capability", "wings"], 2, /no capability is named wings: there are server\.kill, /],
   [
     ["server", ...NOBODY, "--only", "s-conn-024", "--report", write("in-the-way", "")],
     2,
