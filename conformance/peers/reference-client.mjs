@@ -17,6 +17,9 @@ const say = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
 const base64 = (bytes) => Buffer.from(bytes).toString("base64");
 const bytes = (text) => new Uint8Array(Buffer.from(text, "base64"));
 
+/** The time of day, for the client: the machine's, or what `start` says. */
+const wall = Date.now;
+
 let client = null;
 let token = null;
 /** Whoever waits for a token after one was refused. */
@@ -67,12 +70,13 @@ const commands = {
     protocol: 1,
     name,
     version,
-    capabilities: ["client.kill", "transport.websocket", "transport.tcp"],
+    capabilities: ["client.kill", "client.clock", "transport.websocket", "transport.tcp"],
   }),
 
-  async start({ url, device, data, receiveWindow, pull, ...more }) {
+  async start({ url, device, data, receiveWindow, pull, clockAheadMs = 0, ...more }) {
     if (client !== null) throw new Error("There is a client already: stop it first.");
     token = more.token;
+    Date.now = () => wall() + clockAheadMs;
     const askToken = (fresh) => {
       if (!fresh) return token;
       say({ event: "needToken" });

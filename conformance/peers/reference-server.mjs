@@ -38,7 +38,7 @@ const tokenOf = (user, claims) => {
 const { users, groups = [], blocked = [] } = read(values.accounts);
 writeFileSync(file("users.json"), JSON.stringify({ users: users.map(({ id }) => ({ id })), groups, blocked }));
 
-const { newEpoch = false, limits = {}, timers = {}, ...settings } = read(values.settings);
+const { newEpoch = false, clockAheadMs = 0, limits = {}, timers = {}, ...settings } = read(values.settings);
 const config = {
   port: Number(values.port),
   tcp: { port: Number(values["tcp-port"]) },
@@ -60,9 +60,13 @@ writeFileSync(file("imwire.json"), JSON.stringify(config), { mode: 0o600 });
 
 const manifest = fileURLToPath(import.meta.resolve("@imwire/runtime/package.json"));
 const { version, bin } = read(manifest);
+// All that the server knows of the time of day.
+const clock = `data:text/javascript,const wall = Date.now; Date.now = () => wall() + ${clockAheadMs};`;
 const server = spawn(
   process.execPath,
-  [join(manifest, "..", bin["imwire-server"]), "--config", file("imwire.json"), ...(newEpoch ? ["--new-epoch"] : [])],
+  ["--import", clock, join(manifest, "..", bin["imwire-server"]), "--config", file("imwire.json")].concat(
+    newEpoch ? ["--new-epoch"] : [],
+  ),
   {
     stdio: ["ignore", "pipe", "inherit"],
     env: Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("IMWIRE_"))),
@@ -86,7 +90,7 @@ createInterface({ input: server.stdout }).once("line", (line) => {
     control: true,
     tokens: Object.fromEntries(users.map(({ id }) => [id, tokenOf(id, { iat: seconds(secrets.bornMs) })])),
     capabilities: [
-      ...["groups", "admin", "retention", "restore", "tokens", "preset-seq", "versions"].map(
+      ...["groups", "admin", "retention", "restore", "tokens", "preset-seq", "versions", "clock"].map(
         (each) => `server.${each}`,
       ),
       ...(prlimit("--fsize") ? ["server.store-fault"] : []),

@@ -26,6 +26,8 @@ import {
   RecordReader,
 } from "../../../runtime/dist/wire/index.js";
 
+import { ahead } from "./ahead.js";
+
 /** What is planted in it. */
 export interface ClientDefects {
   /** Repeats a send under another id. */
@@ -45,7 +47,7 @@ export function referenceClient(clock: Clock, defects: ClientDefects = {}, seed 
   return {
     name: "imwire-client",
     version: "in-process",
-    capabilities: ["client.kill"],
+    capabilities: ["client.kill", "client.clock"],
     launch: (dial, tell) => new Application(clock, random, disk, defects, dial, tell),
   };
 }
@@ -59,7 +61,9 @@ const BODY_BYTES_MAX = 65_536;
 const STORE_MS = 1;
 
 class Application implements InProcessClientRun {
-  readonly #clock: Clock;
+  /** The suite's; the client's is ahead of it or behind where `start` says so. */
+  readonly #suiteClock: Clock;
+  #clock: Clock;
   readonly #random: Random;
   readonly #disk: Disk;
   readonly #defects: ClientDefects;
@@ -79,7 +83,7 @@ class Application implements InProcessClientRun {
     dial: () => LocalEnd | null,
     tell: (event: Json) => void,
   ) {
-    this.#clock = clock;
+    this.#suiteClock = this.#clock = clock;
     this.#random = random;
     this.#disk = disk;
     this.#defects = defects;
@@ -153,9 +157,10 @@ class Application implements InProcessClientRun {
     return this.#node;
   }
 
-  #start({ device, token, data, receiveWindow, pull }: Json): void {
+  #start({ device, token, data, receiveWindow, pull, clockAheadMs }: Json): void {
     if (this.#node) throw new Error("There is a client already: stop it first.");
     this.#token = token as string;
+    this.#clock = ahead(this.#suiteClock, clockAheadMs as number | undefined);
     const home = String(data);
     const store = this.#disk.get(home) ?? new MemoryClientStore(String(device));
     // The devices of one case are few: what was there long before is not asked for again.

@@ -39,6 +39,8 @@ import {
 } from "../../../runtime/dist/wire/index.js";
 import { encodeSplicedFrames, type SplicedBody } from "../../../runtime/dist/wire/spliced.js";
 
+import { ahead } from "./ahead.js";
+
 /** What is planted in it. */
 export interface ServerDefects {
   /** Answers before anything is kept: a crash takes all back that was appended. */
@@ -81,6 +83,7 @@ export function referenceServer(clock: Clock, defects: ServerDefects = {}): InPr
       "tokens",
       "preset-seq",
       "versions",
+      "clock",
     ]
       .concat("store-fault")
       .map((each) => `server.${each}`),
@@ -89,7 +92,9 @@ export function referenceServer(clock: Clock, defects: ServerDefects = {}): InPr
 }
 
 class ServerNode implements InProcessServerRun {
-  readonly #clock: Clock;
+  /** The suite's; the server's is ahead of it or behind where the settings say so. */
+  readonly #suiteClock: Clock;
+  #clock: Clock;
   readonly #defects: ServerDefects;
   readonly #accounts: Accounts;
   readonly #bornMs: number;
@@ -113,7 +118,7 @@ class ServerNode implements InProcessServerRun {
   readonly #issuedFrom = new Map<string, number>();
 
   constructor(clock: Clock, defects: ServerDefects, accounts: Accounts, settings: ServerSettings) {
-    this.#clock = clock;
+    this.#suiteClock = this.#clock = clock;
     this.#defects = defects;
     this.#accounts = accounts;
     this.#bornMs = clock.wall();
@@ -122,7 +127,9 @@ class ServerNode implements InProcessServerRun {
     this.#begin(settings);
   }
 
-  #begin({ newEpoch, limits, timers, dedupWindowMs, sendsPerSecond, sendsBurst, ...more }: ServerSettings): void {
+  #begin(settings: ServerSettings): void {
+    const { newEpoch, clockAheadMs, limits, timers, dedupWindowMs, sendsPerSecond, sendsBurst, ...more } = settings;
+    this.#clock = ahead(this.#suiteClock, clockAheadMs);
     if (newEpoch) {
       this.#store = new MemoryServerStore({ epoch: `epoch-${++this.#epochs}` });
       for (const { acts, wallMs } of this.#commits) this.#store.commitNow(acts, wallMs);

@@ -56,6 +56,8 @@ export interface Case {
   /** The permutations in which it is played. */
   readonly transports: readonly Transport[];
   readonly splits: readonly Split[];
+  /** Those in which it can be played where somebody asks for one. */
+  readonly splitsOnRequest: readonly Split[];
   /** Invariants that count as checks of this case. */
   readonly invariants: readonly string[];
   readonly steps: readonly Step[];

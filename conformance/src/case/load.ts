@@ -96,6 +96,7 @@ export function completed(written: WrittenCase, subject: Subject, file: string):
     settings: written.settings ?? {},
     transports: written.transports ?? ["websocket", "tcp"],
     splits: written.splits ?? (isAlone || subject !== "server" ? ["whole"] : ALL_SPLITS),
+    splitsOnRequest: written.splits ?? ALL_SPLITS,
     invariants: asList(written.invariants),
     steps,
     checks: [...checks.values()],
@@ -125,7 +126,11 @@ function problemsOf(one: Case, known: Known): string[] {
   }
   for (const { name, proves } of one.checks) for (const id of proves) clause(id, name);
   for (const id of one.invariants) {
-    if (!known.invariants.has(id)) problems.push(`there is no invariant "${id}"`);
+    const found = known.invariants.get(id);
+    if (!found) problems.push(`there is no invariant "${id}"`);
+    else if (one.subject !== "pair" && found.actor !== one.subject) {
+      problems.push(`${id} is an invariant of a ${found.actor}, in a case for a ${one.subject}`);
+    }
   }
   for (const id of one.kills) if (!known.mutants.has(id)) problems.push(`there is no mutant "${id}"`);
   for (const id of one.needs) if (!known.capabilities.has(id)) problems.push(`there is no capability "${id}"`);

@@ -32,6 +32,7 @@ import { type SelftestFlags, selftested } from "./selftest.js";
 import { runShrink } from "./shrink.js";
 import { NotAFailure } from "../explore/files.js";
 import { EXPLORE_PATIENCE_MS } from "../explore/run.js";
+import { nearest } from "../run/nearest.js";
 import { NothingToRun, PATIENCE_MS, planned, type Subjects } from "../run/run.js";
 import { loadSuite } from "../run/suite.js";
 
@@ -164,11 +165,22 @@ const pairWords = (flags: PairFlags): string =>
 /** A word for a shell. */
 const quoted = (text: string): string => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`);
 
+function checkCapabilities(names: readonly string[]): void {
+  if (names.length === 0) return;
+  const known = [...loadSuite().capabilities];
+  for (const name of names.filter((each) => !known.includes(each))) {
+    const near = nearest(name, known);
+    const hint = near === null ? `there are ${known.join(", ")}` : `did you mean ${near}?`;
+    throw new UsageError(`no capability is named ${name}: ${hint}`);
+  }
+}
+
 function serverOf(options: ServerOptions): { server: ServerUnderTest; how: string } {
   const { url, cmd, tokenTemplate, accounts, control, capability } = options;
   if ((url.length === 0) === (cmd === undefined)) {
     throw new UsageError('give the server: either --url ws://host:port, or --cmd "./server --port {port}"');
   }
+  checkCapabilities(capability);
   const words = [
     ...url.map((each) => `--url ${quoted(each)}`),
     ...(cmd === undefined ? [] : [`--cmd ${quoted(cmd)}`]),

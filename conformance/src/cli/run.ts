@@ -10,7 +10,7 @@ import { matrix } from "../report/matrix.js";
 import { repeatSummary } from "../report/repeat.js";
 import { type Histories, writeResult } from "../report/result-file.js";
 import { progressLine, progressLog, summary, widthOf } from "../report/terminal.js";
-import { readBaseline } from "../run/baseline.js";
+import { checkReasons, readBaseline } from "../run/baseline.js";
 import { worldClock } from "../run/clock.js";
 import { Rounds, seedOf } from "../run/repeat.js";
 import type { Result } from "../run/result.js";
@@ -111,6 +111,7 @@ export async function run(
   }
   const baseline =
     flags.baseline === undefined ? undefined : { file: flags.baseline, entries: readBaseline(flags.baseline) };
+  if (baseline) checkReasons(baseline.entries, baseline.file);
   // A call that cannot be carried out leaves no folder.
   planned(suite, subjects.kind, optionsOf(flags));
   checkFolder(flags.report);

@@ -33,6 +33,13 @@ export function played({ cases }: Pick<Result, "cases">): string {
   return `${count(new Set(cases.map(({ id }) => id)).size, "case")} in ${count(cases.length, "run")}`;
 }
 
+/** How many MUST checks did not hold of which the baseline knows. */
+export const known = ({ cases }: Pick<Result, "cases">): number =>
+  cases
+    .filter(({ baseline }) => baseline !== undefined)
+    .flatMap(({ checks }) => checks)
+    .filter(({ level, word }) => level === "must" && (word === "fail" || word === "not-exercised")).length;
+
 /** `142/142 MUST checks, 18/20 SHOULD, 6 not applicable; clauses 40/41`. */
 export function denominators({ counts: { must, should, clauses } }: Pick<Result, "counts">): string {
   const aside = must.notApplicable + should.notApplicable;
@@ -52,14 +59,24 @@ export function verdictLine(result: Result): string {
   const [does, doesNot] = subject.kind === "pair" ? ["conform", "do not"] : ["conforms", "does not"];
   switch (verdictOf(result)) {
     case "conforms":
-      return `${what} ${does} to imwire ${protocol}, ${profile}`;
+      return known(result) === 0
+        ? `${what} ${does} to imwire ${protocol}, ${profile}`
+        : `${what} ${does} to imwire ${protocol}, ${profile}, but for ${count(known(result), "MUST check")} that its baseline knows`;
     case "does-not-conform": {
-      const broken = counts.must.fail + counts.must.notExercised;
+      const broken = counts.must.fail + counts.must.notExercised - known(result);
+      const stale = result.baseline?.stale.length ?? 0;
+      if (broken === 0 && stale > 0) {
+        const old = count(stale, "entry", "entries");
+        return `${what} ${doesNot} conform to imwire ${protocol}, ${profile}: ${old} of its baseline ${stale === 1 ? "is" : "are"} no longer true`;
+      }
       return `${what} ${doesNot} conform to imwire ${protocol}, ${profile}: ${count(broken, "MUST check")} did not hold`;
     }
     case "inconclusive": {
       if (result.planned !== undefined) {
         return `inconclusive: ended early, ${result.cases.length} of ${count(result.planned, "run")} of ${what} were played`;
+      }
+      if (known(result) > 0 && counts.must.inconclusive === 0) {
+        return `inconclusive: no MUST check of ${what} was judged but in cases that its baseline knows to fail`;
       }
       const none = counts.must.pass + counts.must.fail === 0;
       return none

@@ -122,6 +122,7 @@ export class Application {
     }
     if (act["restart"] !== undefined) {
       if (act["restart"] !== "start") await this.client.kill();
+      if (typeof act["restart"] === "object") this.#start = { ...this.#start, ...(act["restart"] as Json) };
       await this.client.restart();
       return this.#startApp();
     }

@@ -44,6 +44,19 @@ export function readBaseline(file: string): BaselineEntry[] {
   return value;
 }
 
+/** What `baseline update` writes for somebody to put a reason in its place. */
+const NO_REASON = "TODO: say why, and link the issue";
+
+/** @throws BaselineInvalid with a sentence where an entry has no reason of somebody's yet. */
+export function checkReasons(entries: readonly BaselineEntry[], file: string): void {
+  const open = entries.filter(({ reason }) => reason === NO_REASON);
+  if (open.length === 0) return;
+  const more = open.length === 1 ? "" : `, and ${open.length - 1} more`;
+  throw new BaselineInvalid(
+    `${file}: ${open[0]!.check}${more} has no reason yet: write it in place of ${JSON.stringify(NO_REASON)}`,
+  );
+}
+
 const isBroken = ({ word, level }: CheckResult): boolean =>
   word === "fail" || word === "inconclusive" || word === "warn" || (word === "not-exercised" && level !== "may");
 
@@ -109,8 +122,6 @@ export function baselineOf(cases: readonly CaseResult[], before: readonly Baseli
       return (firsts.length > 0 ? firsts : broken).map(({ id }) => id);
     }),
   );
-  const entries = [...ids]
-    .toSorted()
-    .map((check) => reasons.get(check) ?? { check, reason: "TODO: say why, and link the issue" });
+  const entries = [...ids].toSorted().map((check) => reasons.get(check) ?? { check, reason: NO_REASON });
   return entries.length === 0 ? "[]\n" : stringify(entries);
 }

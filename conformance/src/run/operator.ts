@@ -10,10 +10,19 @@ import { logLacks } from "./secrets.js";
  *
  * @param kept What the server is still to be told when a restart changes its settings.
  */
-export async function serverDoes(server: RunningServer, act: JsonValue, kept: ServerSettings): Promise<void> {
+export async function serverDoes(
+  server: RunningServer,
+  act: JsonValue,
+  kept: ServerSettings,
+  scope: Scope,
+): Promise<void> {
   if (typeof act === "object") {
     const { restart, logLacks: texts } = act as { restart?: Json; logLacks?: string[] };
-    if (restart !== undefined) return server.restart({ ...kept, ...restart } as ServerSettings);
+    if (restart !== undefined) {
+      const { clockAheadMs, ...more } = restart;
+      const clock = clockAheadMs === undefined ? {} : { clockAheadMs: Number(numberValue(clockAheadMs, scope)) };
+      return server.restart({ ...kept, ...more, ...clock } as ServerSettings);
+    }
     if (server.log === undefined) throw new Unsupported("The suite did not start the server and cannot see its log.");
     return logLacks(server.log, texts ?? [], "server");
   }

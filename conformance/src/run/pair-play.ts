@@ -133,7 +133,7 @@ export class PairPlay extends Play {
   protected override async perform(step: Step): Promise<void> {
     if (await this.common(step)) return;
     const { server, settings } = this.#pair;
-    if (step["server"] !== undefined) return serverDoes(server, step["server"], settings);
+    if (step["server"] !== undefined) return serverDoes(server, step["server"], settings, this.scope);
     if (step["control"] !== undefined) return controlDoes(server, this.scope, step, (name) => this.#device(name));
     if (step["net"] !== undefined) return void (await this.#net(step["net"] as Json, step));
     if (step["heal"] !== undefined) {

@@ -70,7 +70,10 @@ export function selected(cases: readonly Case[], { profile, only, exclude }: Pla
   );
 }
 
-/** Every permutation of every case. Smoke and core see each transport once; the other profiles split and join bytes too. */
+/**
+ * Every permutation of every case: smoke sees one transport, the others each, and full also splits and joins bytes. Who asks
+ * for one split gets it in every profile, of all cases that do not say how they are played.
+ */
 export function unitsOf(cases: readonly Case[], options: PlanOptions): Unit[] {
   const { profile, seed, transports, splits, shuffle, reachable = transports, salt = "" } = options;
   const isBrief = profile === "smoke";
@@ -79,8 +82,8 @@ export function unitsOf(cases: readonly Case[], options: PlanOptions): Unit[] {
       // What is killed and started again costs seconds: its bytes cross in the same way whatever carries them.
       .slice(0, isBrief || one.isAlone ? 1 : undefined)
       .flatMap((transport) =>
-        one.splits
-          .filter((split) => splits.includes(split) && (split === "whole" || profile === "full"))
+        (splits.length === 1 ? one.splitsOnRequest : one.splits)
+          .filter((split) => splits.includes(split) && (split === "whole" || profile === "full" || splits.length === 1))
           .map((split) => unitOf(one, { transport, split }, seed, salt)),
       ),
   );
@@ -137,4 +140,4 @@ export function accountsOf(units: readonly Unit[], tokenOf: (user: string) => st
 /** What servers are told when a case says nothing: no rate limit, since a suite is faster than people. */
 const DEFAULT_SETTINGS: ServerSettings = { sendsPerSecond: 0 };
 
-export const settingsOf = ({ one }: Unit): ServerSettings => ({ ...DEFAULT_SETTINGS, ...one.settings });
+export const settingsOf = ({ one }: Pick<Unit, "one">): ServerSettings => ({ ...DEFAULT_SETTINGS, ...one.settings });

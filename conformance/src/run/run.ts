@@ -82,8 +82,15 @@ export function planned(
     throw new NothingToRun(unnamed(filter, cases, suite, kind));
   }
   const plan: PlanOptions = { ...options, ...more };
-  const units = unitsOf(selected(cases, plan), plan);
+  const left = selected(cases, plan);
+  const units = unitsOf(left, plan);
   if (units.length > 0) return units;
+  if (left.length > 0) {
+    const ways = left.slice(0, 3).map(({ id, transports, splitsOnRequest }) => {
+      return `${id} has --transport ${transports.join(" or ")} and --split ${splitsOnRequest.join(" or ")}`;
+    });
+    throw new NothingToRun(`nothing is left to run: no case is played in this way: ${ways.join("; ")}`);
+  }
   throw new NothingToRun(
     `nothing is left to run: no case for a ${kind} in the profile ${options.profile} fits these filters`,
   );

@@ -19,6 +19,7 @@ import type { RunningServer } from "../subject/subject.js";
 import { dial, type Dialled, DialRefused, SUBPROTOCOL, type Transport } from "../wire/connection.js";
 import { type Heard, Link, recordOf, unknownFields } from "./link.js";
 import { controlDoes, serverDoes } from "./operator.js";
+import { settingsOf } from "./plan.js";
 import { NotApplicable, NotMet, Play, type PlaySetting } from "./play.js";
 import { chunksOf } from "./vectors.js";
 
@@ -82,7 +83,7 @@ export class ServerPlay extends Play {
 
   protected override async perform(step: Step): Promise<void> {
     if (await this.common(step)) return;
-    if (step["server"] !== undefined) return serverDoes(this.server, step["server"], {});
+    if (step["server"] !== undefined) return serverDoes(this.server, step["server"], settingsOf(this.set), this.scope);
     if (step["control"] !== undefined) return controlDoes(this.server, this.scope, step, (name) => this.#device(name));
     if (step["fence"] !== undefined) {
       for (const name of step["fence"] as string[]) await this.#fence(this.#device(name).open());

@@ -97,11 +97,16 @@ export interface Told {
   readonly baseline?: NonNullable<Result["baseline"]>;
 }
 
+const mustWords = (checks: readonly CheckResult[]): Word[] =>
+  checks.filter(({ level }) => level === "must").map(({ word }) => word);
+
 /** The whole result. */
 export function resultOf({ clauses, all, cases, planned, head, baseline }: Told): Result {
-  const checks = cases.flatMap((each) => (each.baseline === undefined ? each.checks : []));
-  const must = checks.filter(({ level }) => level === "must").map(({ word }) => word);
-  const words = cases.filter((each) => each.baseline === undefined).map(({ word }) => word);
+  // What is known to be broken is counted as what it is, and decides nothing.
+  const checks = cases.flatMap((each) => each.checks);
+  const open = cases.filter((each) => each.baseline === undefined);
+  const words = open.map(({ word }) => word);
+  const must = mustWords(open.flatMap((each) => each.checks));
   const isBroken =
     words.some((word) => word === "fail" || word === "not-exercised") ||
     must.some((word) => word === "fail" || word === "not-exercised") ||
@@ -117,7 +122,7 @@ export function resultOf({ clauses, all, cases, planned, head, baseline }: Told)
     verdict: isBroken ? "does-not-conform" : isUnclear ? "inconclusive" : "conforms",
     counts: {
       cases: countsOf(cases.map(({ word }) => word)),
-      must: countsOf(must),
+      must: countsOf(mustWords(checks)),
       should: countsOf(checks.filter(({ level }) => level !== "must").map(({ word }) => word)),
       clauses: countsOf(perClause.flatMap(({ word }) => (word === "no-case" ? [] : [word]))),
     },

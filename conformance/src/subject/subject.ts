@@ -36,6 +36,8 @@ export interface ServerSettings {
   readonly versionMax?: number;
   /** Starts a new epoch, as after a restore; needs `server.restore`. */
   readonly newEpoch?: boolean;
+  /** By how much its clock is ahead of the machine's, milliseconds; behind it where negative. Needs `server.clock`. */
+  readonly clockAheadMs?: number;
 }
 
 /** Something that is done to a running server from behind, where it offers that. */

@@ -1,6 +1,9 @@
 /** CASES.md and the schema of cases know what the plays know: a verb that is written nowhere is a verb that nobody uses. */
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
+import { allSteps, PROFILES } from "../../src/case/case.js";
+import { isInProfile } from "../../src/run/plan.js";
+import { loadSuite } from "../../src/run/suite.js";
 
 const root = new URL("../../", import.meta.url);
 const read = (path: string): string => readFileSync(new URL(path, root), "utf8");
@@ -94,6 +97,50 @@ describe("the schema allows what the plays know", () => {
     const files = readdirSync(new URL("src/run/", root)).filter((name) => name.endsWith("play.ts"));
     const names = files.flatMap((name) => asked(name.replace(".ts", ""), "step"));
     expect(names.filter((name) => !known("step").includes(name))).toEqual([]);
+  });
+});
+
+const suite = loadSuite();
+
+describe("what cases can do, they do", () => {
+  const steps = suite.cases.flatMap((one) => [...allSteps(one.steps)]);
+  const used = (step: string): Set<string> =>
+    new Set(
+      steps.flatMap((each) => {
+        const act = each[step] as object | string | undefined;
+        return act === undefined ? [] : typeof act === "string" ? [act] : Object.keys(act);
+      }),
+    );
+
+  it("each fault of the network meets a frame in some case", () => {
+    expect([...networkVerbs, "every"].filter((verb) => !used("net").has(verb))).toEqual([]);
+  });
+  it("each act on the server's process is played", () => {
+    expect(["kill", "stop", "restart", "pause", "resume"].filter((act) => !used("server").has(act))).toEqual([]);
+  });
+  it("each capability is needed by some case", () => {
+    const needed = new Set(suite.cases.flatMap(({ needs }) => needs));
+    expect([...suite.capabilities].filter((name) => !needed.has(name))).toEqual([]);
+  });
+});
+
+describe("the numbers of cases", () => {
+  it("stand in README.md for each profile and kind", () => {
+    const rows = PROFILES.map((profile) => {
+      const counts = (["server", "client", "pair"] as const).map(
+        (kind) => suite.casesFor[kind].filter((one) => isInProfile(one, profile)).length,
+      );
+      return `\`${profile}\` ${counts.join(", ")}`;
+    });
+    const said = [...read("README.md").matchAll(/^\| (`[\w-]+`) +\|[^|]*\| (\d+, \d+, \d+) +\|/gm)];
+    expect(said.map(([, profile, counts]) => `${profile} ${counts}`)).toEqual(rows);
+  });
+  it("stand in the pages of the workspace", () => {
+    for (const page of ["../README.md", "../CHANGELOG.md"]) {
+      const said = [...read(page).matchAll(/(\d+) cases (?:that|for)\b/g)].map(([, count]) => Number(count));
+      expect(said.length, page).toBeGreaterThan(0);
+      expect(new Set(said), page).toEqual(new Set([suite.cases.length]));
+    }
   });
 });
 

@@ -40,3 +40,28 @@ describe("a testable clause without a case", () => {
     );
   });
 });
+
+/** Clauses that bind a side and of which no mutant of that side breaks one. */
+const unbroken = (mutants: Suite["mutants"]): string[] =>
+  [...suite.clauses.values()]
+    .filter(({ level, test }) => level.startsWith("must") && (test.how === "wire" || test.how === "adapter"))
+    .flatMap(({ id, actor }) =>
+      (actor === "both" ? ["server", "client"] : [actor])
+        .filter(
+          (side) => ![...mutants.values()].some(({ actor: whose, breaks }) => whose === side && breaks.includes(id)),
+        )
+        .map((side) => `${id} (${side})`),
+    );
+
+describe("a testable MUST without a mutant", () => {
+  it("there is none as things stand, so that each is proved to be seen", () => {
+    expect(unbroken(suite.mutants)).toEqual([]);
+  });
+
+  it("would be named", () => {
+    const left = new Map(
+      [...suite.mutants].filter(([, { actor, breaks }]) => actor !== "client" || !breaks.includes("FRAME-1")),
+    );
+    expect(unbroken(left)).toContain("FRAME-1 (client)");
+  });
+});

@@ -206,7 +206,7 @@ describe("files of cases", () => {
       ["SEND-2", { actor: "client" }],
     ]),
     mutants: new Set(["one"]),
-    invariants: new Map(),
+    invariants: new Map([["app-in-order", { actor: "client" }]]),
     capabilities: new Set(["server.kill"]),
   };
   let folder: string;
@@ -252,6 +252,8 @@ describe("files of cases", () => {
     ["another side's clause", "proves: SEND-3", "proves: SEND-2", "which binds a client"],
     ["a mutant that is none", "kills: one", "kills: two", 'there is no mutant "two"'],
     ["a capability that is none", "profile: core", "profile: core\n    needs: server.wings", "no capability"],
+    ["an invariant that is none", "kills: one", "kills: one\n    invariants: in-chaos", 'no invariant "in-chaos"'],
+    ["another side's invariant", "kills: one", "kills: one\n    invariants: app-in-order", "an invariant of a client"],
     ["a title that demands", "something happens", "a server must happen", "without must"],
     ["a check without a clause", "        proves: SEND-3\n", "", "proves no clause"],
     ["a key that nothing reads", "profile: core", "profile: core\n    colour: red", "colour"],

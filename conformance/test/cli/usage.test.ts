@@ -11,6 +11,11 @@ const write = (name: string, text: string): string => {
 const NOBODY = ["--url", "ws://127.0.0.1:9"];
 const SILENT_ADAPTER = node("../subject/fixtures/adapter.mjs", "noise");
 
+/** As `baseline update` writes it. */
+const NO_REASONS = ["a", "b"]
+  .map((name) => `- check: s-conn-024/${name}\n  reason: "TODO: say why, and link the issue"\n`)
+  .join("");
+
 const CALLS: readonly [words: string[], code: number, says: RegExp][] = [
   [["srver"], 2, /unknown command 'srver'\n\(Did you mean server\?\)/],
   [["server", "--ulr", "x"], 2, /unknown option '--ulr'\n\(Did you mean --url\?\)/],
@@ -24,6 +29,11 @@ const CALLS: readonly [words: string[], code: number, says: RegExp][] = [
   [["server", ...NOBODY, "--only", "s-send-0001"], 2, /named s-send-0001: did you mean s-send-001\?\n$/],
   [["server", ...NOBODY, "--only", "SEND-2"], 2, /no case for a server is about SEND-2: .* explain SEND-2 shows which/],
   [["server", ...NOBODY, "--only", "send-3", "--exclude", "*"], 2, /nothing is left to run/],
+  [
+    ["server", ...NOBODY, "--only", "s-frame-014", "--split", "bytewise"],
+    2,
+    /s-frame-014 has --transport tcp and --split whole/,
+  ],
   [["server", ...NOBODY, "--only", "s-conn-024", "--accounts", "none.json"], 2, /none\.json cannot be read/],
   [["server", ...NOBODY, "--only", "s-conn-024", "--token-template", "me"], 2, /has no \{user\} in it/],
   [["server", ...NOBODY, "--only", "s-conn-024", "--baseline", "none.yaml"], 2, /none\.yaml cannot be read: ENOENT/],
@@ -32,6 +42,17 @@ const CALLS: readonly [words: string[], code: number, says: RegExp][] = [
     2,
     /bad\.yaml: entry 1 must have required property 'reason'/,
   ],
+  [
+    ["server", ...NOBODY, "--only", "s-conn-024", "--baseline", write("todo.yaml", NO_REASONS)],
+    2,
+    /todo\.yaml: s-conn-024\/a, and 1 more has no reason yet: write it in place of/,
+  ],
+  [
+    ["server", ...NOBODY, "--capability", "server.kil"],
+    2,
+    /no capability is named server\.kil: did you mean server\.kill\?/,
+  ],
+  [["server", ...NOBODY, "--capability", "wings"], 2, /no capability is named wings: there are server\.kill, /],
   [
     ["server", ...NOBODY, "--only", "s-conn-024", "--report", write("in-the-way", "")],
     2,
