@@ -106,6 +106,9 @@ createInterface({ input: server.stdout }).once("line", (line) => {
   });
 });
 
+/** From when on a user's tokens count again, also behind a restart. */
+const revoked = existsSync(file("revoked.json")) ? read(file("revoked.json")) : {};
+
 async function control(act, url) {
   const ask = async (method, path, body) => {
     const response = await fetch(new URL(`/admin/${path}`, url), {
@@ -127,8 +130,13 @@ async function control(act, url) {
       return ask("DELETE", member);
     case "kick":
       return ask("POST", "sessions/kick", { user, device });
-    case "revoke":
-      return ask("POST", `users/${encodeURIComponent(user)}/revoke`);
+    case "revoke": {
+      const done = await ask("POST", `users/${encodeURIComponent(user)}/revoke`);
+      // The server has revoked what was issued before the next whole second.
+      revoked[user] = (Math.floor(Date.now() / 1000) + 1) * 1000;
+      writeFileSync(file("revoked.json"), JSON.stringify(revoked));
+      return done;
+    }
     case "drain":
       return ask("POST", "drain", { reconnectWindowMs: act.reconnectWindowMs });
     case "expire": {
@@ -136,9 +144,7 @@ async function control(act, url) {
       return ask("POST", "expire", { conversation: whose, upTo: act.upTo, how: act.as });
     }
     case "token": {
-      // The server revokes what was issued before the next whole second: this token is none of those, however soon it is
-      // asked for behind a revocation, and whoever was killed between the two.
-      const issuedMs = (Math.floor(Date.now() / 1000) + 1) * 1000;
+      const issuedMs = Math.max(Date.now(), revoked[user] ?? 0);
       return { done: true, token: tokenOf(user, { iat: seconds(issuedMs), exp: seconds(act.expiresAtMs) }) };
     }
     case "storeFault":
