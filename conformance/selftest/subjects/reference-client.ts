@@ -261,7 +261,9 @@ class Application implements InProcessClientRun {
         const clientMsgId = base64(id);
         this.#queued.get(clientMsgId)?.();
         this.#queued.delete(clientMsgId);
-        const told: Json = { event: "state", ...this.#ref(clientMsgId) };
+        const told: Json = { event: "state", clientMsgId };
+        const ref = this.#refs.get(clientMsgId);
+        if (ref !== undefined) told["ref"] = ref;
         told["state"] = status.state;
         if (status.state === "sent") told["seq"] = String(status.seq);
         if (status.state === "failed") told["code"] = codeName(status.code);
