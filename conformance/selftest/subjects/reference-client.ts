@@ -266,19 +266,20 @@ class Application implements InProcessClientRun {
         const clientMsgId = base64(id);
         this.#queued.get(clientMsgId)?.();
         this.#queued.delete(clientMsgId);
-        return this.#tell({
-          event: "state",
-          ...this.#ref(clientMsgId),
-          state: status.state,
-          ...(status.state === "sent" ? { seq: String(status.seq) } : {}),
-          ...(status.state === "failed" ? { code: codeName(status.code) } : {}),
-        });
+        const told: Json = { event: "state", clientMsgId };
+        const ref = this.#refs.get(clientMsgId);
+        if (ref !== undefined) told["ref"] = ref;
+        told["state"] = status.state;
+        if (status.state === "sent") told["seq"] = String(status.seq);
+        if (status.state === "failed") told["code"] = codeName(status.code);
+        return this.#tell(told);
       }
       case "connection": {
         const { status } = telling;
-        const code = "code" in status ? { code: status.code === 0 ? "" : codeName(status.code) } : {};
-        const login = "loginNeeded" in status ? { loginNeeded: status.loginNeeded } : {};
-        return this.#tell({ event: "connection", state: status.state, ...code, ...login });
+        const told: Json = { event: "connection", state: status.state };
+        if ("code" in status) told["code"] = status.code === 0 ? "" : codeName(status.code);
+        if ("loginNeeded" in status) told["loginNeeded"] = status.loginNeeded;
+        return this.#tell(told);
       }
       case "gap": {
         const { from, upTo, reason } = telling.gap;
@@ -323,7 +324,8 @@ const GAP_REASONS: Partial<Record<SkipReason, string>> = {
   [SkipReason.SKIP_REASON_NOT_VISIBLE]: "notVisible",
 };
 
-const base64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString("base64");
+const base64 = ({ buffer, byteOffset, length }: Uint8Array): string =>
+  Buffer.from(buffer, byteOffset, length).toString("base64");
 const bytesOf = (text: unknown): Uint8Array => new Uint8Array(Buffer.from(String(text), "base64"));
 
 function addressOf(name: ConversationName): Json {

@@ -135,19 +135,19 @@ class ServerNode implements InProcessServerRun {
       for (const { acts, wallMs } of this.#commits) this.#store.commitNow(acts, wallMs);
     }
     this.#settings = {
-      ...DEFAULT_SETTINGS,
-      closeAfterMs: 1000,
-      ...more,
-      limits: { ...DEFAULT_SETTINGS.limits, ...limits },
-      timers: { ...DEFAULT_SETTINGS.timers, ...timers },
-      ...(dedupWindowMs === undefined ? {} : { dedupWindowMs: BigInt(dedupWindowMs) }),
-      sendsPerSecond: sendsPerSecond ?? 0,
-      sendsBurst: sendsBurst ?? sendsPerSecond ?? 0,
       epoch: this.#store.epoch,
       // What ends a process of this file leaves the store.
       durability: Durability.DURABILITY_PROCESS_CRASH,
       mayWrite: policyOf(this.#accounts),
       crc32,
+      ...DEFAULT_SETTINGS,
+      limits: { ...DEFAULT_SETTINGS.limits, ...limits },
+      timers: { ...DEFAULT_SETTINGS.timers, ...timers },
+      dedupWindowMs: dedupWindowMs === undefined ? DEFAULT_SETTINGS.dedupWindowMs : BigInt(dedupWindowMs),
+      sendsPerSecond: sendsPerSecond ?? 0,
+      sendsBurst: sendsBurst ?? sendsPerSecond ?? 0,
+      closeAfterMs: 1000,
+      ...more,
     };
     this.#core = new ServerCore(this.#settings);
   }

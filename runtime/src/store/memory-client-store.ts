@@ -132,8 +132,10 @@ export class MemoryClientStore implements ClientStore {
 
   /** {@link write}, at once. */
   writeNow(changes: readonly Change[]): Written {
-    for (const seq of changes.flatMap(seqsOf)) {
-      if (seq < 0n || seq > SEQ_MAX) throw new StoreFault("notDone", `not written: ${seq} is no seq`);
+    for (const change of changes) {
+      for (const seq of seqsOf(change)) {
+        if (seq < 0n || seq > SEQ_MAX) throw new StoreFault("notDone", `not written: ${seq} is no seq`);
+      }
     }
     const again = new Set<string>();
     for (const change of changes) this.#do(change, again);

@@ -85,23 +85,25 @@ function writeBody(writer: BinaryWriter, body: SplicedBody): void {
       return;
     }
     case "offlinePage": {
-      const { requestId, conversation, entries, ...rest } = body.value;
+      const { requestId, conversation, entries, head, floor, hasMore, skipped } = body.value;
       writer.tag(OFFLINE_PAGE).fork();
       // Fields 1 and 2, the entries as field 3, and the fields behind them.
       const front = { requestId, conversation, entries: [], head: 0n, floor: 0n, hasMore: false, skipped: undefined };
       OfflinePage.encode(front, writer);
       for (const entry of entries) writer.tag(PAGE_ENTRIES).bytes(entry);
-      OfflinePage.encode({ ...rest, requestId: 0, conversation: undefined, entries: [] }, writer);
+      const back = { requestId: 0, conversation: undefined, entries: [], head, floor, hasMore, skipped };
+      OfflinePage.encode(back, writer);
       writer.join();
       return;
     }
     case "historyPage": {
-      const { requestId, conversation, entries, ...rest } = body.value;
+      const { requestId, conversation, entries, floor, hasMore, skipped } = body.value;
       writer.tag(HISTORY_PAGE).fork();
       const front = { requestId, conversation, entries: [], floor: 0n, hasMore: false, skipped: undefined };
       HistoryPage.encode(front, writer);
       for (const entry of entries) writer.tag(PAGE_ENTRIES).bytes(entry);
-      HistoryPage.encode({ ...rest, requestId: 0, conversation: undefined, entries: [] }, writer);
+      const back = { requestId: 0, conversation: undefined, entries: [], floor, hasMore, skipped };
+      HistoryPage.encode(back, writer);
       writer.join();
       return;
     }
@@ -123,13 +125,14 @@ function writeBody(writer: BinaryWriter, body: SplicedBody): void {
   }
 }
 
+/** What is behind the preview, and what is in front of it, where the other half is written. */
+const NO_BACK = { preview: undefined, previewBodiless: false, ended: false, watermarks: [] };
+const NO_FRONT = { conversation: undefined, head: 0n, floor: 0n, cursor: 0n, readSeq: 0n, unreadCount: 0n };
+
 function writeState(writer: BinaryWriter, state: SplicedSyncPage["conversations"][number]): void {
-  const { preview, previewBodiless, ended, watermarks, ...front } = state;
-  ConversationState.encode(
-    { ...front, preview: undefined, previewBodiless: false, ended: false, watermarks: [] },
-    writer,
-  );
+  const { conversation, head, floor, cursor, readSeq, unreadCount } = state;
+  ConversationState.encode({ conversation, head, floor, cursor, readSeq, unreadCount, ...NO_BACK }, writer);
+  const { preview, previewBodiless, ended, watermarks } = state;
   if (preview !== undefined) writer.tag(STATE_PREVIEW).bytes(preview);
-  const none = { conversation: undefined, head: 0n, floor: 0n, cursor: 0n, readSeq: 0n, unreadCount: 0n };
-  ConversationState.encode({ ...none, preview: undefined, previewBodiless, ended, watermarks }, writer);
+  ConversationState.encode({ preview: undefined, previewBodiless, ended, watermarks, ...NO_FRONT }, writer);
 }

@@ -87,6 +87,8 @@ export type ClientEffect =
 /** How long a store that failed is left alone, milliseconds. */
 const STORE_RETRY_MS = 1000;
 
+const NONE: readonly ClientEffect[] = [];
+
 export class ClientCore {
   readonly #session: ClientSession;
   readonly #outbox: Outbox;
@@ -186,6 +188,7 @@ export class ClientCore {
   step(input: ClientInput): readonly ClientEffect[] {
     this.#now = input;
     this.#take(input);
+    if (this.#effects.length === 0) return NONE;
     const effects = this.#effects;
     this.#effects = [];
     return effects;
@@ -225,7 +228,7 @@ export class ClientCore {
       case "flush":
         return this.#flush();
       case "deadline":
-        return this.#overdue(at);
+        return this.#overdue(input);
     }
   }
 
@@ -282,8 +285,9 @@ export class ClientCore {
 
   #openOutbox({ timers, limits, dedupWindowMs }: Welcome): void {
     const { sendWindow, bodyBytesMax, queryIdsMax } = limits!;
+    const { at, wallMs } = this.#now;
     const terms = { timers: timers!, sendWindow, bodyBytesMax, queryIdsMax, dedupWindowMs };
-    this.#toOutbox({ kind: "opened", ...this.#clock(), ...terms });
+    this.#toOutbox({ kind: "opened", at, wallMs, ...terms });
   }
 
   #ended(): void {
@@ -299,12 +303,12 @@ export class ClientCore {
   }
 
   #frame(frame: Incoming): void {
-    const { at } = this.#now;
+    const { at, wallMs } = this.#now;
     switch (frame.$case) {
       case "sendAck":
-        return this.#toOutbox({ kind: "sendAck", ...this.#clock(), ack: frame.value });
+        return this.#toOutbox({ kind: "sendAck", at, wallMs, ack: frame.value });
       case "querySendResult":
-        return this.#toOutbox({ kind: "queryResult", ...this.#clock(), result: frame.value });
+        return this.#toOutbox({ kind: "queryResult", at, wallMs, result: frame.value });
       case "push":
         return this.#toInbox({ kind: "push", at, push: frame.value });
       case "headNotify":
@@ -451,11 +455,12 @@ export class ClientCore {
   }
 
   #persisted(again: ReadonlySet<string>): void {
+    const { at, wallMs } = this.#now;
     const notes = this.#writing?.notes ?? [];
     this.#writing = null;
     for (const note of notes) {
-      if (note.of === "outbox") this.#toOutbox({ kind: "stored", ...this.#clock(), note });
-      else this.#toInbox({ kind: "stored", at: this.#now.at, note, again });
+      if (note.of === "outbox") this.#toOutbox({ kind: "stored", at, wallMs, note });
+      else this.#toInbox({ kind: "stored", at, note, again });
     }
   }
 
@@ -473,19 +478,15 @@ export class ClientCore {
     }
   }
 
-  #overdue(at: Millis): void {
+  #overdue({ at, wallMs }: Now): void {
     this.#toSession({ kind: "deadline", at });
-    this.#toOutbox({ kind: "deadline", ...this.#clock() });
+    this.#toOutbox({ kind: "deadline", at, wallMs });
     this.#toInbox({ kind: "deadline", at });
     this.#toCatchUp({ kind: "deadline", at });
     if (this.#writeAgainAt !== null && at >= this.#writeAgainAt && this.#writing !== null) {
       this.#writeAgainAt = null;
       this.#effects.push({ kind: "persist", changes: this.#writing.changes });
     }
-  }
-
-  #clock(): Now {
-    return { at: this.#now.at, wallMs: this.#now.wallMs };
   }
 
   #transmit(frame: FrameBody): void {

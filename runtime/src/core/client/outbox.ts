@@ -213,7 +213,7 @@ export class Outbox {
     if (known) return [tell(known.stored, statusOf(known))];
     // The time of the first transmission is noted at once where it is now: one write less.
     const firstSentMs = this.#terms === null ? null : wallMs;
-    const stored: StoredSend = { ...send, order: ++this.#order, firstSentMs, state: "open", code: 0 };
+    const stored: StoredSend = { order: ++this.#order, firstSentMs, state: "open", code: 0, ...send };
     this.#queue(stored.conversation).push(this.#add(stored, "storing"));
     return [store([{ kind: "putSend", send: stored }], this.#note(key, "queued"))];
   }

@@ -165,9 +165,8 @@ export class ClientSession {
       case "resting":
         return phase.until;
       case "open": {
-        const dues = [phase.liveness.deadline ?? Infinity, phase.refreshAt ?? Infinity];
-        if (this.#attempts > 0) dues.push(phase.healthyAt);
-        const due = Math.min(...dues);
+        let due = Math.min(phase.liveness.deadline ?? Infinity, phase.refreshAt ?? Infinity);
+        if (this.#attempts > 0) due = Math.min(due, phase.healthyAt);
         return due === Infinity ? null : due;
       }
     }

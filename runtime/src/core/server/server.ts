@@ -145,6 +145,8 @@ export interface Seat {
   spoke: boolean;
 }
 
+const NONE: readonly ServerEffect[] = [];
+
 export class ServerCore {
   readonly #settings: ServerSettings;
   readonly #seats = new Map<Link, Seat>();
@@ -175,6 +177,7 @@ export class ServerCore {
 
   step(input: ServerInput): readonly ServerEffect[] {
     this.#take(input);
+    if (this.#effects.length === 0) return NONE;
     const effects = this.#effects;
     this.#effects = [];
     return effects;

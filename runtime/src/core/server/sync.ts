@@ -84,11 +84,16 @@ export class Sync {
   }
 
   #state(changed: ChangedConversation) {
-    const { conversation, preview, watermarks, ...rest } = changed;
+    const { conversation, head, floor, cursor, readSeq, unreadCount, ended, preview, watermarks } = changed;
     const others = watermarks.filter(({ user }) => user !== this.#user);
     return {
-      ...rest,
       conversation: nameFor(this.#user, conversation),
+      head,
+      floor,
+      cursor,
+      readSeq,
+      unreadCount,
+      ended,
       watermarks: others.map(({ user, deliveredSeq, readSeq }) => ({ userId: user, deliveredSeq, readSeq })),
       ...this.#preview(preview),
     };
