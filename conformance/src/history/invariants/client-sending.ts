@@ -4,7 +4,7 @@ import { appSendsOf } from "./app.js";
 import { Proofs } from "./client-session.js";
 import { type Invariant, invariant } from "./invariant.js";
 import { bigOf, keyOf, listOf, numberOf, objectOf, shortId, textOf } from "./read.js";
-import { enumOf, type Item, type Link, namedOf, nameOf, type View } from "./view.js";
+import { enumOf, type Item, type Link, namedOf, nameOf, ofKind, type View } from "./view.js";
 
 const idOf = (item: Item): string => textOf(item.body["clientMsgId"]);
 
@@ -101,6 +101,7 @@ function walkRepeats(
   visit: (item: Item, refusal: Item) => void,
   count: (refusal: Item) => void,
 ): void {
+  if (!ofKind(view, "sendAck").some((item) => "refused" in item.body && refused(item))) return;
   const app = appSendsOf(view);
   const proofsOf = new Map<Link, Proofs>();
   const last = new Map<string, Item>();
@@ -110,8 +111,10 @@ function walkRepeats(
     let proofs = proofsOf.get(link);
     if (!proofs) proofsOf.set(link, (proofs = new Proofs()));
     proofs.take(item);
+    const isAck = item.kind === "sendAck" && item.fromServer && item.arrived;
+    if (!isAck && !isSend(item)) continue;
     const key = sendOf(item);
-    if (item.kind === "sendAck" && item.fromServer && item.arrived) {
+    if (isAck) {
       refusals.delete(key);
       if ("refused" in item.body && refused(item) && last.has(key)) {
         refusals.set(key, { item, crossings: 0 });
@@ -119,7 +122,6 @@ function walkRepeats(
       }
       continue;
     }
-    if (!isSend(item)) continue;
     const refusal = refusals.get(key);
     const before = last.get(key);
     last.set(key, item);
@@ -245,7 +247,6 @@ const predecessors = invariant(
   (view, find) => {
     const app = appSendsOf(view);
     const chains = new Map<string, { last: Open | null; open: Map<string, Open>; places: Map<string, number> }>();
-    const namedIds = appIds(view);
     const chainOf = (link: Link, named: string) => {
       const key = keyOf(link.device, named);
       let chain = chains.get(key);
@@ -266,9 +267,10 @@ const predecessors = invariant(
     for (const step of view.steps) {
       if (step.kind === "app") {
         const { message } = step;
-        const state = textOf(message["state"]);
+        const { state } = message;
+        if (state !== "sent" && state !== "failed" && state !== "unknown") continue;
         const id = textOf(message["clientMsgId"]) || app.idOf(step.event.device, textOf(message["ref"]));
-        if (["sent", "failed", "unknown"].includes(state)) settle(step.event.device, id);
+        settle(step.event.device, id);
       }
       if (step.kind !== "item") continue;
       const { item } = step;
@@ -301,15 +303,15 @@ const predecessors = invariant(
         continue;
       }
       const named = textOf(item.body["predecessor"]);
-      const what = `connection ${link.id}: ${shortId(id)} to ${nameOf(item.body["conversation"])}`;
+      const what = () => `connection ${link.id}: ${shortId(id)} to ${nameOf(item.body["conversation"])}`;
       if (named === id) {
         find.judged++;
-        find.broken("ORDER-6", `${what} names itself`, item);
+        find.broken("ORDER-6", `${what()} names itself`, item);
         continue;
       }
-      if (named !== "" && !chain.places.has(named) && !namedIds.has(keyOf(link.device, named))) {
+      if (named !== "" && !chain.places.has(named) && !app.told(link.device, named)) {
         find.judged++;
-        find.broken("ORDER-6", `${what} names ${shortId(named)}, which was never sent there`, item);
+        find.broken("ORDER-6", `${what()} names ${shortId(named)}, which was never sent there`, item);
         continue;
       }
       const own = chain.open.get(id);
@@ -322,22 +324,11 @@ const predecessors = invariant(
       const least = chain.places.get(nearest.id)!;
       const fits = place >= least || (named !== "" && (place < 0 || app.touched(link.device, named)));
       const text = () =>
-        `${what} names ${named === "" ? "no predecessor" : shortId(named)}, and ${shortId(nearest.id)} is open`;
+        `${what()} names ${named === "" ? "no predecessor" : shortId(named)}, and ${shortId(nearest.id)} is open`;
       find.expect(fits, "ORDER-6", text, nearest.first, item);
     }
   },
 );
-
-/** The ids of sends that applications were told of. */
-function appIds(view: View): ReadonlySet<string> {
-  const ids = new Set<string>();
-  for (const step of view.steps) {
-    if (step.kind !== "app") continue;
-    const id = textOf(step.message["clientMsgId"]);
-    if (id !== "") ids.add(keyOf(step.event.device, id));
-  }
-  return ids;
-}
 
 /** A send that waits for its retry_after_ms comes when it may (SEND-10), and one that a user resent has another place. */
 const repeatsInOrder = invariant(
@@ -354,9 +345,11 @@ const repeatsInOrder = invariant(
     const here = new Set<string>();
     const latest = new Map<string, Item>();
     for (const item of view.items) {
-      const key = sendOf(item);
-      if (item.kind === "sendAck" && item.fromServer && bigOf(refusedOf(item)["retryAfterMs"]) > 0n) waits.add(key);
+      if (item.kind === "sendAck" && item.fromServer && bigOf(refusedOf(item)["retryAfterMs"]) > 0n) {
+        waits.add(sendOf(item));
+      }
       if (!isSend(item) || idOf(item) === "") continue;
+      const key = sendOf(item);
       const before = first.get(key);
       if (!before) first.set(key, item);
       const inSession = keyOf(item.link.id, key);
