@@ -27,8 +27,8 @@ const killsOf = ({ steps }: View, who: string): number[] =>
 
 /** Whether a SendReq had reached the server when it was killed, and how far its SendAck had come. */
 function killedAround(view: View, isAcked: boolean): boolean {
+  if (!view.disturbed) return false;
   const kills = killsOf(view, "server");
-  if (kills.length === 0) return false;
   const acks = ofKind(view, "sendAck").filter(({ fromServer }) => fromServer);
   return kills.some((kill) =>
     sendsOf(view).some(({ id, transmissions }) => {
@@ -41,7 +41,8 @@ function killedAround(view: View, isAcked: boolean): boolean {
 }
 
 /** Whether a client was killed while a send of its application was open. */
-function killedWithOpenSends({ steps }: View): boolean {
+function killedWithOpenSends({ steps, disturbed }: View): boolean {
+  if (!disturbed) return false;
   const open = new Map<string, Set<string>>();
   return steps.some((step) => {
     if (step.kind === "process") return step.event.what === "killed" && (open.get(step.event.who)?.size ?? 0) > 0;
@@ -77,16 +78,15 @@ const takenOver = ({ links }: View): boolean =>
   links.some(
     (link, i) =>
       link.welcome !== null &&
-      links
-        .slice(0, i)
-        .some(
-          (older) =>
-            older.welcome !== null &&
-            older.deviceId === link.deviceId &&
-            older.user === link.user &&
-            older.stalled &&
-            older.closed?.what !== "cut",
-        ),
+      links.some(
+        (older, j) =>
+          j < i &&
+          older.welcome !== null &&
+          older.deviceId === link.deviceId &&
+          older.user === link.user &&
+          older.stalled &&
+          older.closed?.what !== "cut",
+      ),
   );
 
 /** Whether an entry whose push was lost was found by a pull of the device. */
@@ -136,7 +136,7 @@ export const SITUATIONS: readonly Situation[] = [
     says: "a send was repeated on another connection",
     needs: [],
     happens: (view) =>
-      sendsOf(view).some(({ transmissions }) => new Set(transmissions.map(({ link }) => link.id)).size > 1),
+      sendsOf(view).some(({ transmissions }) => transmissions.some(({ link }) => link !== transmissions[0]!.link)),
   },
   { id: "ack-lost", says: "a SendAck was lost with its connection", needs: [], happens: lostKind("sendAck") },
   { id: "send-lost", says: "a SendReq was lost with its connection", needs: [], happens: lostKind("sendReq") },

@@ -231,11 +231,12 @@ function walkStates(
     step.message["state"] === state;
   if (!view.steps.some(isReport)) return;
   const app = appSendsOf(view);
-  const words = new Map<string, Word>();
+  const devices = new Map<string, Map<string, Word>>();
   const wordOf = (device: string, id: string): Word => {
-    const key = keyOf(device, id);
-    let word = words.get(key);
-    if (!word) words.set(key, (word = { refusals: [], seqs: new Map(), isTransmitted: false }));
+    let words = devices.get(device);
+    if (!words) devices.set(device, (words = new Map()));
+    let word = words.get(id);
+    if (!word) words.set(id, (word = { refusals: [], seqs: new Map(), isTransmitted: false }));
     return word;
   };
   for (const step of view.steps) {

@@ -39,17 +39,20 @@ const repeatsEqual = invariant(
 );
 
 /** What may settle a send in the client's eyes: an answer, its own entry, a query's result. */
-function settledBy(item: Item): string[] {
+function settledBy(item: Item): readonly string[] {
   const { body, kind } = item;
-  const ofEntry = (entry: Json[string] | undefined) => textOf(objectOf(objectOf(entry)["message"])["clientMsgId"]);
-  if (!item.fromServer) return [];
+  if (!item.fromServer) return NOTHING;
   if (kind === "sendAck") return [idOf(item)];
   if (kind === "push") return [ofEntry(body["entry"])];
   if (kind === "offlinePage" || kind === "historyPage") return listOf(body["entries"]).map(ofEntry);
   if (kind === "querySendResult") return listOf(body["results"]).map((one) => textOf(objectOf(one)["clientMsgId"]));
   if (kind === "syncPage") return listOf(body["conversations"]).map((state) => ofEntry(objectOf(state)["preview"]));
-  return [];
+  return NOTHING;
 }
+
+const NOTHING: readonly string[] = [];
+const ofEntry = (entry: Json[string] | undefined): string =>
+  textOf(objectOf(objectOf(entry)["message"])["clientMsgId"]);
 
 /** Counted are different sends; one counts as answered as soon as the server has written an answer. */
 const sendWindow = invariant(
@@ -232,6 +235,13 @@ interface Open {
   after: Open | null;
 }
 
+/** The sends of a device to a conversation. */
+interface Chain {
+  last: Open | null;
+  readonly open: Map<string, Open>;
+  readonly places: Map<string, number>;
+}
+
 /**
  * A send with any answer but "later" may or may not be settled in the client's eyes, and both predecessors are lawful. So
  * only a send that is certainly open can be demanded; and only a name that no send of the conversation ever had, or that
@@ -246,17 +256,14 @@ const predecessors = invariant(
   },
   (view, find) => {
     const app = appSendsOf(view);
-    const chains = new Map<string, { last: Open | null; open: Map<string, Open>; places: Map<string, number> }>();
-    const chainOf = (link: Link, named: string) => {
-      const key = keyOf(link.device, named);
-      let chain = chains.get(key);
-      if (!chain) chains.set(key, (chain = { last: null, open: new Map(), places: new Map() }));
-      return chain;
+    const devices = new Map<string, { byName: Map<string, Chain>; byId: Map<string, Chain> }>();
+    const chainsOf = (device: string) => {
+      let chains = devices.get(device);
+      if (!chains) devices.set(device, (chains = { byName: new Map(), byId: new Map() }));
+      return chains;
     };
-    const byId = new Map<string, string>();
     const settle = (device: string, id: string) => {
-      const named = byId.get(keyOf(device, id));
-      const chain = named === undefined ? undefined : chains.get(keyOf(device, named));
+      const chain = devices.get(device)?.byId.get(id);
       const open = chain?.open.get(id);
       if (!chain || !open) return;
       chain.open.delete(id);
@@ -287,11 +294,13 @@ const predecessors = invariant(
       }
       if (!isSend(item) || idOf(item) === "") continue;
       const id = idOf(item);
-      const chain = chainOf(link, namedOf(item));
+      const chains = chainsOf(link.device);
+      let chain = chains.byName.get(namedOf(item));
+      if (!chain) chains.byName.set(namedOf(item), (chain = { last: null, open: new Map(), places: new Map() }));
       const again = chain.places.has(id);
       if (!again) {
         chain.places.set(id, chain.places.size);
-        byId.set(keyOf(link.device, id), namedOf(item));
+        chains.byId.set(id, chain);
         const open: Open = { first: item, id, before: chain.last, after: null };
         if (chain.last) chain.last.after = open;
         chain.last = open;

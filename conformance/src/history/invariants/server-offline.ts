@@ -11,6 +11,7 @@ import {
   namedOf,
   nameOf,
   ofKind,
+  requestOf,
   type State,
   statesOf,
   type Talk,
@@ -119,7 +120,7 @@ const historyPages = invariant(
           shown.set(talk.ofUser, higher(shown.get(talk.ofUser) ?? 0n, seq));
         }
         if (item.kind !== "historyPage") continue;
-        const request = exchanges(item.link).of.get(item)?.request;
+        const request = requestOf(item);
         if (request) judgeHistory(find, request, item, shownBefore.get(request) ?? 0n);
       }
     }
@@ -284,15 +285,11 @@ class Grown {
  * Walks the sync pages and offline pages of a history. An answer may have been read before what is seen in front of it,
  * so it is held to what had been told when its request was sent.
  */
-function walkAnswers(
-  view: View,
-  visit: (item: Item, request: Item | null) => void,
-  disturbed: () => void = () => undefined,
-): void {
+function walkAnswers(view: View, visit: (item: Item) => void, disturbed: () => void = () => undefined): void {
   for (const step of view.steps) {
     if (step.kind === "process" && step.event.what !== "control") disturbed();
     if (step.kind !== "item" || !step.item.fromServer || !step.item.sent) continue;
-    visit(step.item, exchanges(step.item.link).of.get(step.item)?.request ?? null);
+    visit(step.item);
   }
 }
 
@@ -306,10 +303,11 @@ const headsNeverFall = invariant(
   },
   (view, find) => {
     const grown = new Grown();
-    walkAnswers(view, (item, request) => {
+    walkAnswers(view, (item) => {
       const { link, body } = item;
       const judge = (named: Json[string] | undefined, talk: Talk | null, head: bigint) => {
         if (talk === null) return;
+        const request = requestOf(item);
         const told = request && grown.before(talk.ofUser, request.at);
         if (told) {
           const text = () =>
@@ -340,12 +338,13 @@ const marksNeverFall = (
     const grown = new Grown();
     walkAnswers(
       view,
-      (item, request) => {
+      (item) => {
         for (const each of statesOf(item)) {
           const { state, talk } = each;
           if (talk === null) continue;
           const key = talk[whose];
           const value = each[field];
+          const request = requestOf(item);
           const told = request && grown.before(key, request.at);
           if (told) {
             const text = () =>

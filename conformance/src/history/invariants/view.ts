@@ -6,7 +6,7 @@ import { crc32 } from "node:zlib";
 import type { Json } from "../../codec/json.js";
 import { frameType } from "../../codec/protocol.js";
 import type { AppEvent, ConnectionEvent, FrameEvent, HistoryEvent, ProcessEvent } from "../history.js";
-import { bigOf, bytesOf, isObject, keyOf, listOf, numberOf, objectOf, objectsOf, textOf } from "./read.js";
+import { bigOf, bytesOf, isObject, keyOf, numberOf, objectOf, objectsOf, textOf } from "./read.js";
 
 export const SERVER = "server";
 
@@ -66,6 +66,8 @@ export interface Link {
   /** The conversations that it names, by user and by group. */
   readonly pairs: Map<string, Talk>;
   readonly groups: Map<string, Talk>;
+  /** Its requests and their answers, once they were asked for. */
+  exchanges: Exchanges | undefined;
 }
 
 /** A conversation as the session of a connection sees it, and the keys under which judges keep what they know of it. */
@@ -141,6 +143,7 @@ function build(history: readonly HistoryEvent[]): View {
         clientUnread: false,
         pairs: new Map(),
         groups: new Map(),
+        exchanges: undefined,
       };
       links.set(id, link);
     }
@@ -410,12 +413,13 @@ const answers = (error: Item, kind: string): boolean => numberOfKind(kind) === n
 export const numberOfKind = (kind: string): number =>
   Object.hasOwn(frameType().fields, kind) ? frameType().fields[kind]!.id : 0;
 
-const exchangesOf = new WeakMap<Link, Exchanges>();
-
 /** Which answer belongs to which request of a connection. With a request_id in use twice the older is answered first. */
-export function exchanges(link: Link): Exchanges {
-  const known = exchangesOf.get(link);
-  if (known) return known;
+export const exchanges = (link: Link): Exchanges => (link.exchanges ??= exchangesOn(link));
+
+/** The request that an item answers. */
+export const requestOf = (item: Item): Item | null => exchanges(item.link).of.get(item)?.request ?? null;
+
+function exchangesOn(link: Link): Exchanges {
   const all: Exchange[] = [];
   const of = new Map<Item, Exchange>();
   const surplus: Item[] = [];
@@ -452,7 +456,5 @@ export function exchanges(link: Link): Exchanges {
       } else surplus.push(item);
     }
   }
-  const made = { all, of, surplus };
-  exchangesOf.set(link, made);
-  return made;
+  return { all, of, surplus };
 }
