@@ -5,8 +5,8 @@
 import type { JsonValue } from "../case/case.js";
 import type { HistoryEvent } from "../history/history.js";
 import { ledgerOf } from "../history/invariants/ledger.js";
-import { bigOf, keyOf, listOf, objectOf, textOf } from "../history/invariants/read.js";
-import { conversationOf, entriesOf, type Item, talkOf, type View, viewOf } from "../history/invariants/view.js";
+import { keyOf, listOf, objectOf, textOf } from "../history/invariants/read.js";
+import { entriesOf, type Item, ofKind, type Talk, talkOf, type View, viewOf } from "../history/invariants/view.js";
 
 export interface Situation {
   readonly id: string;
@@ -17,18 +17,20 @@ export interface Situation {
 }
 
 const isLost = ({ event }: Item): boolean => event.mark === "dropped" || event.mark === "cut";
-const sendsOf = (view: View) => [...ledgerOf(view).sends.values()];
+const sendsOf = (view: View) => ledgerOf(view).list;
 
 /** Places in the history at which a process of this name was killed. */
-const killsOf = ({ steps }: View, who: (name: string) => boolean): number[] =>
+const killsOf = ({ steps }: View, who: string): number[] =>
   steps.flatMap((step) =>
-    step.kind === "process" && step.event.what === "killed" && who(step.event.who) ? [step.at] : [],
+    step.kind === "process" && step.event.what === "killed" && step.event.who === who ? [step.at] : [],
   );
 
 /** Whether a SendReq had reached the server when it was killed, and how far its SendAck had come. */
 function killedAround(view: View, isAcked: boolean): boolean {
-  const acks = view.items.filter(({ kind, fromServer }) => fromServer && kind === "sendAck");
-  return killsOf(view, (name) => name === "server").some((kill) =>
+  if (!view.disturbed) return false;
+  const kills = killsOf(view, "server");
+  const acks = ofKind(view, "sendAck").filter(({ fromServer }) => fromServer);
+  return kills.some((kill) =>
     sendsOf(view).some(({ id, transmissions }) => {
       const [first] = transmissions;
       if (!first || first.at > kill) return false;
@@ -39,7 +41,8 @@ function killedAround(view: View, isAcked: boolean): boolean {
 }
 
 /** Whether a client was killed while a send of its application was open. */
-function killedWithOpenSends({ steps }: View): boolean {
+function killedWithOpenSends({ steps, disturbed }: View): boolean {
+  if (!disturbed) return false;
   const open = new Map<string, Set<string>>();
   return steps.some((step) => {
     if (step.kind === "process") return step.event.what === "killed" && (open.get(step.event.who)?.size ?? 0) > 0;
@@ -60,13 +63,13 @@ function killedWithOpenSends({ steps }: View): boolean {
  * A pull is open from the moment it was sent, also while it is held: its server may know nothing of it.
  */
 const pushedIntoPull = ({ links }: View): boolean =>
-  links.some(({ items, user }) => {
-    const open = new Map<JsonValue | undefined, string | null>();
+  links.some(({ items }) => {
+    const open = new Map<JsonValue | undefined, Talk | null>();
     return items.some((item) => {
       const { kind, sent, body } = item;
       if (kind === "pullOffline" && sent) open.set(body["requestId"], talkOf(item));
       if (kind === "offlinePage" || kind === "error") open.delete(body["requestId"]);
-      return kind === "push" && [...open.values()].includes(conversationOf(body["conversation"], user));
+      return kind === "push" && open.size > 0 && [...open.values()].includes(talkOf(item));
     });
   });
 
@@ -75,25 +78,25 @@ const takenOver = ({ links }: View): boolean =>
   links.some(
     (link, i) =>
       link.welcome !== null &&
-      links
-        .slice(0, i)
-        .some(
-          (older) =>
-            older.welcome !== null &&
-            older.deviceId === link.deviceId &&
-            older.user === link.user &&
-            older.stalled &&
-            older.closed?.what !== "cut",
-        ),
+      links.some(
+        (older, j) =>
+          j < i &&
+          older.welcome !== null &&
+          older.deviceId === link.deviceId &&
+          older.user === link.user &&
+          older.stalled &&
+          older.closed?.what !== "cut",
+      ),
   );
 
 /** Whether an entry whose push was lost was found by a pull of the device. */
 function lostPushPulled(view: View): boolean {
+  if (!lostKind("push")(view)) return false;
   const lost = new Set<string>();
   return view.items.some((item) => {
     if (!item.fromServer) return false;
-    for (const { conversation, entry, how } of entriesOf(item)) {
-      const key = keyOf(item.link.device, conversation, bigOf(entry["seq"]));
+    for (const { talk, seq, how } of entriesOf(item)) {
+      const key = keyOf(item.link.device, talk.conversation, seq);
       if (how === "push" && isLost(item)) lost.add(key);
       if (how === "page" && item.arrived && lost.has(key)) return true;
     }
@@ -104,16 +107,16 @@ function lostPushPulled(view: View): boolean {
 /** Whether two users sent to one conversation within a millisecond. */
 function sentTogether(view: View): boolean {
   const last = new Map<string, Item>();
-  return view.items.some((item) => {
-    if (item.kind !== "sendReq" || !item.arrived) return false;
-    const key = talkOf(item) ?? "";
+  return ofKind(view, "sendReq").some((item) => {
+    if (!item.arrived) return false;
+    const key = talkOf(item)?.conversation ?? "";
     const before = last.get(key);
     last.set(key, item);
     return before !== undefined && before.link.user !== item.link.user && item.event.at - before.event.at <= 1;
   });
 }
 
-const lostKind = (kind: string) => (view: View) => view.items.some((item) => item.kind === kind && isLost(item));
+const lostKind = (kind: string) => (view: View) => ofKind(view, kind).some(isLost);
 
 const retried = (view: View): boolean =>
   sendsOf(view).some(
@@ -133,7 +136,7 @@ export const SITUATIONS: readonly Situation[] = [
     says: "a send was repeated on another connection",
     needs: [],
     happens: (view) =>
-      sendsOf(view).some(({ transmissions }) => new Set(transmissions.map(({ link }) => link.id)).size > 1),
+      sendsOf(view).some(({ transmissions }) => transmissions.some(({ link }) => link !== transmissions[0]!.link)),
   },
   { id: "ack-lost", says: "a SendAck was lost with its connection", needs: [], happens: lostKind("sendAck") },
   { id: "send-lost", says: "a SendReq was lost with its connection", needs: [], happens: lostKind("sendReq") },
@@ -167,14 +170,13 @@ export const SITUATIONS: readonly Situation[] = [
     id: "page-boundary",
     says: "a page ended before the conversation did",
     needs: ["server.small-limits"],
-    happens: ({ items }) => items.some(({ kind, body }) => kind === "offlinePage" && body["hasMore"] === true),
+    happens: (view) => ofKind(view, "offlinePage").some(({ body }) => body["hasMore"] === true),
   },
   {
     id: "many-while-away",
     says: "a device came back to three messages or more",
     needs: [],
-    happens: ({ items }) =>
-      items.some(({ kind, body }) => kind === "offlinePage" && listOf(body["entries"]).length > 2),
+    happens: (view) => ofKind(view, "offlinePage").some(({ body }) => listOf(body["entries"]).length > 2),
   },
   {
     id: "push-overlaps-pull",
@@ -200,9 +202,7 @@ export const SITUATIONS: readonly Situation[] = [
     says: "what one device sent was pushed to the user's other one",
     needs: [],
     happens: (view) =>
-      ledgerOf(view).given.some(
-        ({ item, entry, how }) => how === "push" && objectOf(entry["message"])["senderId"] === item.link.user,
-      ),
+      ledgerOf(view).given.some(({ item, message, how }) => how === "push" && message?.["senderId"] === item.link.user),
   },
   {
     id: "refused-then-accepted",

@@ -7,6 +7,19 @@ export interface AppSends {
   idOf(device: string, ref: string): string;
   /** The user or the application has touched the send of this id: resent it, or withdrawn it. */
   touched(device: string, id: string): boolean;
+  /** The application, or what drives it, has named a send by this id. */
+  told(device: string, id: string): boolean;
+}
+
+/** The sends of a device's application. */
+interface Sends {
+  /** By ref. */
+  readonly ids: Map<string, string>;
+  /** The refs of its commands to send, by the command's id. */
+  readonly commands: Map<string, string>;
+  readonly touchedRefs: string[];
+  readonly touched: Set<string>;
+  readonly told: Set<string>;
 }
 
 const known = new WeakMap<View, AppSends>();
@@ -14,40 +27,50 @@ const known = new WeakMap<View, AppSends>();
 export function appSendsOf(view: View): AppSends {
   const before = known.get(view);
   if (before) return before;
-  const ids = new Map<string, string>();
-  const commands = new Map<string, string>();
-  const touchedRefs: [device: string, ref: string][] = [];
-  const key = (device: string, name: unknown) => keyOf(device, String(name));
+  const devices = new Map<string, Sends>();
+  const sendsOf = (device: string): Sends => {
+    let sends = devices.get(device);
+    if (!sends) {
+      sends = { ids: new Map(), commands: new Map(), touchedRefs: [], touched: new Set(), told: new Set() };
+      devices.set(device, sends);
+    }
+    return sends;
+  };
   for (const step of view.steps) {
     if (step.kind !== "app") continue;
     const { device, direction } = step.event;
     const { message } = step;
+    const sends = sendsOf(device);
     const ref = textOf(message["ref"]);
+    const id = textOf(message["clientMsgId"]);
+    if (id !== "") sends.told.add(id);
     if (direction === "toApp") {
-      if (message["do"] === "send") commands.set(key(device, message["id"]), ref);
-      if (message["do"] === "resend" || message["do"] === "withdraw") touchedRefs.push([device, ref]);
+      if (message["do"] === "send") sends.commands.set(String(message["id"]), ref);
+      if (message["do"] === "resend" || message["do"] === "withdraw") sends.touchedRefs.push(ref);
       continue;
     }
-    const id = textOf(message["clientMsgId"]);
     if (id === "") continue;
-    const of = ref !== "" ? ref : message["event"] === undefined ? commands.get(key(device, message["id"])) : undefined;
-    if (of !== undefined) ids.set(key(device, of), id);
+    const of =
+      ref !== "" ? ref : message["event"] === undefined ? sends.commands.get(String(message["id"])) : undefined;
+    if (of !== undefined) sends.ids.set(of, id);
   }
-  const touched = new Set<string>();
-  /** Devices of which a send was touched that nobody can name. */
-  const unknown = new Set<string>();
-  for (const [device, ref] of touchedRefs) {
-    const id = ids.get(key(device, ref));
-    if (id === undefined) unknown.add(device);
-    else touched.add(key(device, id));
+  for (const { ids, touchedRefs, touched } of devices.values()) {
+    for (const ref of touchedRefs) touched.add(ids.get(ref) ?? NOBODY_KNOWS);
   }
   const sends: AppSends = {
-    idOf: (device, ref) => ids.get(key(device, ref)) ?? "",
-    touched: (device, id) => unknown.has(device) || touched.has(key(device, id)),
+    idOf: (device, ref) => devices.get(device)?.ids.get(ref) ?? "",
+    touched: (device, id) => {
+      const touched = devices.get(device)?.touched;
+      return touched !== undefined && (touched.has(NOBODY_KNOWS) || touched.has(id));
+    },
+    told: (device, id) => devices.get(device)?.told.has(id) === true,
   };
   known.set(view, sends);
   return sends;
 }
+
+/** Of a send that was touched, and that nobody can name: it may be any of its device's. */
+const NOBODY_KNOWS = "";
 
 /**
  * The installation behind a device's name: it changes when the application starts on another folder or as another

@@ -190,6 +190,8 @@ export const noErrorForError = (actor: Actor): Invariant =>
 const SECRET_BYTES_MIN = 16;
 const TOKEN_BYTES_MIN = 8;
 
+const detailOf = ({ body }: Item): string => textOf(body["detail"]) || textOf(objectOf(body["refused"])["detail"]);
+
 /** Short words may stand in a sentence by chance: a token counts from 8 bytes on, a body from 16. */
 export const detailKeepsSecrets = (actor: Actor): Invariant =>
   invariant(
@@ -200,6 +202,7 @@ export const detailKeepsSecrets = (actor: Actor): Invariant =>
       says: "No detail text holds a token or a body.",
     },
     ({ items }, find) => {
+      if (!items.some((item) => byActor(actor, item) && detailOf(item) !== "")) return;
       /** Secrets by their first bytes. */
       const secrets = new Map<string, { what: string; text: string; item: Item }[]>();
       const seen = new Set<string>();
@@ -219,7 +222,7 @@ export const detailKeepsSecrets = (actor: Actor): Invariant =>
         if (item.kind === "sendReq")
           learn("body", bytesOf(item.body["body"]).toString("latin1"), SECRET_BYTES_MIN, item);
         if (!byActor(actor, item)) continue;
-        const detail = textOf(item.body["detail"]) || textOf(objectOf(item.body["refused"])["detail"]);
+        const detail = detailOf(item);
         if (detail === "") continue;
         find.judged++;
         const latin = Buffer.from(detail, "utf8").toString("latin1");
@@ -306,6 +309,7 @@ export const errorNamesRequest = (actor: Actor): Invariant =>
     },
     ({ links }, find) => {
       for (const link of links) {
+        if (!link.items.some((item) => item.kind === "error" && byActor(actor, item))) continue;
         /** By kind: how many came, and how many of them without a request_id. */
         const asked = new Map<number, { without: number }>();
         const ids = new Map<string, Item>();

@@ -4,7 +4,7 @@ import { appSendsOf } from "./app.js";
 import { Proofs } from "./client-session.js";
 import { type Invariant, invariant } from "./invariant.js";
 import { bigOf, keyOf, listOf, numberOf, objectOf, shortId, textOf } from "./read.js";
-import { enumOf, type Item, type Link, namedOf, nameOf, type View } from "./view.js";
+import { enumOf, type Item, type Link, namedOf, nameOf, ofKind, type View } from "./view.js";
 
 const idOf = (item: Item): string => textOf(item.body["clientMsgId"]);
 
@@ -39,17 +39,20 @@ const repeatsEqual = invariant(
 );
 
 /** What may settle a send in the client's eyes: an answer, its own entry, a query's result. */
-function settledBy(item: Item): string[] {
+function settledBy(item: Item): readonly string[] {
   const { body, kind } = item;
-  const ofEntry = (entry: Json[string] | undefined) => textOf(objectOf(objectOf(entry)["message"])["clientMsgId"]);
-  if (!item.fromServer) return [];
+  if (!item.fromServer) return NOTHING;
   if (kind === "sendAck") return [idOf(item)];
   if (kind === "push") return [ofEntry(body["entry"])];
   if (kind === "offlinePage" || kind === "historyPage") return listOf(body["entries"]).map(ofEntry);
   if (kind === "querySendResult") return listOf(body["results"]).map((one) => textOf(objectOf(one)["clientMsgId"]));
   if (kind === "syncPage") return listOf(body["conversations"]).map((state) => ofEntry(objectOf(state)["preview"]));
-  return [];
+  return NOTHING;
 }
+
+const NOTHING: readonly string[] = [];
+const ofEntry = (entry: Json[string] | undefined): string =>
+  textOf(objectOf(objectOf(entry)["message"])["clientMsgId"]);
 
 /** Counted are different sends; one counts as answered as soon as the server has written an answer. */
 const sendWindow = invariant(
@@ -101,6 +104,7 @@ function walkRepeats(
   visit: (item: Item, refusal: Item) => void,
   count: (refusal: Item) => void,
 ): void {
+  if (!ofKind(view, "sendAck").some((item) => "refused" in item.body && refused(item))) return;
   const app = appSendsOf(view);
   const proofsOf = new Map<Link, Proofs>();
   const last = new Map<string, Item>();
@@ -110,8 +114,10 @@ function walkRepeats(
     let proofs = proofsOf.get(link);
     if (!proofs) proofsOf.set(link, (proofs = new Proofs()));
     proofs.take(item);
+    const isAck = item.kind === "sendAck" && item.fromServer && item.arrived;
+    if (!isAck && !isSend(item)) continue;
     const key = sendOf(item);
-    if (item.kind === "sendAck" && item.fromServer && item.arrived) {
+    if (isAck) {
       refusals.delete(key);
       if ("refused" in item.body && refused(item) && last.has(key)) {
         refusals.set(key, { item, crossings: 0 });
@@ -119,7 +125,6 @@ function walkRepeats(
       }
       continue;
     }
-    if (!isSend(item)) continue;
     const refusal = refusals.get(key);
     const before = last.get(key);
     last.set(key, item);
@@ -230,6 +235,13 @@ interface Open {
   after: Open | null;
 }
 
+/** The sends of a device to a conversation. */
+interface Chain {
+  last: Open | null;
+  readonly open: Map<string, Open>;
+  readonly places: Map<string, number>;
+}
+
 /**
  * A send with any answer but "later" may or may not be settled in the client's eyes, and both predecessors are lawful. So
  * only a send that is certainly open can be demanded; and only a name that no send of the conversation ever had, or that
@@ -244,18 +256,14 @@ const predecessors = invariant(
   },
   (view, find) => {
     const app = appSendsOf(view);
-    const chains = new Map<string, { last: Open | null; open: Map<string, Open>; places: Map<string, number> }>();
-    const namedIds = appIds(view);
-    const chainOf = (link: Link, named: string) => {
-      const key = keyOf(link.device, named);
-      let chain = chains.get(key);
-      if (!chain) chains.set(key, (chain = { last: null, open: new Map(), places: new Map() }));
-      return chain;
+    const devices = new Map<string, { byName: Map<string, Chain>; byId: Map<string, Chain> }>();
+    const chainsOf = (device: string) => {
+      let chains = devices.get(device);
+      if (!chains) devices.set(device, (chains = { byName: new Map(), byId: new Map() }));
+      return chains;
     };
-    const byId = new Map<string, string>();
     const settle = (device: string, id: string) => {
-      const named = byId.get(keyOf(device, id));
-      const chain = named === undefined ? undefined : chains.get(keyOf(device, named));
+      const chain = devices.get(device)?.byId.get(id);
       const open = chain?.open.get(id);
       if (!chain || !open) return;
       chain.open.delete(id);
@@ -266,9 +274,10 @@ const predecessors = invariant(
     for (const step of view.steps) {
       if (step.kind === "app") {
         const { message } = step;
-        const state = textOf(message["state"]);
+        const { state } = message;
+        if (state !== "sent" && state !== "failed" && state !== "unknown") continue;
         const id = textOf(message["clientMsgId"]) || app.idOf(step.event.device, textOf(message["ref"]));
-        if (["sent", "failed", "unknown"].includes(state)) settle(step.event.device, id);
+        settle(step.event.device, id);
       }
       if (step.kind !== "item") continue;
       const { item } = step;
@@ -285,11 +294,13 @@ const predecessors = invariant(
       }
       if (!isSend(item) || idOf(item) === "") continue;
       const id = idOf(item);
-      const chain = chainOf(link, namedOf(item));
+      const chains = chainsOf(link.device);
+      let chain = chains.byName.get(namedOf(item));
+      if (!chain) chains.byName.set(namedOf(item), (chain = { last: null, open: new Map(), places: new Map() }));
       const again = chain.places.has(id);
       if (!again) {
         chain.places.set(id, chain.places.size);
-        byId.set(keyOf(link.device, id), namedOf(item));
+        chains.byId.set(id, chain);
         const open: Open = { first: item, id, before: chain.last, after: null };
         if (chain.last) chain.last.after = open;
         chain.last = open;
@@ -301,15 +312,15 @@ const predecessors = invariant(
         continue;
       }
       const named = textOf(item.body["predecessor"]);
-      const what = `connection ${link.id}: ${shortId(id)} to ${nameOf(item.body["conversation"])}`;
+      const what = () => `connection ${link.id}: ${shortId(id)} to ${nameOf(item.body["conversation"])}`;
       if (named === id) {
         find.judged++;
-        find.broken("ORDER-6", `${what} names itself`, item);
+        find.broken("ORDER-6", `${what()} names itself`, item);
         continue;
       }
-      if (named !== "" && !chain.places.has(named) && !namedIds.has(keyOf(link.device, named))) {
+      if (named !== "" && !chain.places.has(named) && !app.told(link.device, named)) {
         find.judged++;
-        find.broken("ORDER-6", `${what} names ${shortId(named)}, which was never sent there`, item);
+        find.broken("ORDER-6", `${what()} names ${shortId(named)}, which was never sent there`, item);
         continue;
       }
       const own = chain.open.get(id);
@@ -322,22 +333,11 @@ const predecessors = invariant(
       const least = chain.places.get(nearest.id)!;
       const fits = place >= least || (named !== "" && (place < 0 || app.touched(link.device, named)));
       const text = () =>
-        `${what} names ${named === "" ? "no predecessor" : shortId(named)}, and ${shortId(nearest.id)} is open`;
+        `${what()} names ${named === "" ? "no predecessor" : shortId(named)}, and ${shortId(nearest.id)} is open`;
       find.expect(fits, "ORDER-6", text, nearest.first, item);
     }
   },
 );
-
-/** The ids of sends that applications were told of. */
-function appIds(view: View): ReadonlySet<string> {
-  const ids = new Set<string>();
-  for (const step of view.steps) {
-    if (step.kind !== "app") continue;
-    const id = textOf(step.message["clientMsgId"]);
-    if (id !== "") ids.add(keyOf(step.event.device, id));
-  }
-  return ids;
-}
 
 /** A send that waits for its retry_after_ms comes when it may (SEND-10), and one that a user resent has another place. */
 const repeatsInOrder = invariant(
@@ -354,9 +354,11 @@ const repeatsInOrder = invariant(
     const here = new Set<string>();
     const latest = new Map<string, Item>();
     for (const item of view.items) {
-      const key = sendOf(item);
-      if (item.kind === "sendAck" && item.fromServer && bigOf(refusedOf(item)["retryAfterMs"]) > 0n) waits.add(key);
+      if (item.kind === "sendAck" && item.fromServer && bigOf(refusedOf(item)["retryAfterMs"]) > 0n) {
+        waits.add(sendOf(item));
+      }
       if (!isSend(item) || idOf(item) === "") continue;
+      const key = sendOf(item);
       const before = first.get(key);
       if (!before) first.set(key, item);
       const inSession = keyOf(item.link.id, key);

@@ -4,7 +4,7 @@ import { Installations } from "./app.js";
 import { type Invariant, invariant } from "./invariant.js";
 import { bigOf, bytesOf, keyOf, listOf, numberOf, objectOf, textOf, utf8Bytes } from "./read.js";
 import { LIMITS, TIMERS } from "./server-session.js";
-import { ANSWERS, exchanges, type Item, type Link, namedOf } from "./view.js";
+import { ANSWERS, exchanges, type Item, type Link, namedOf, statesOf } from "./view.js";
 
 /** What a client that has broken off may still say. */
 const isFarewell = (item: Item): boolean => item.kind === "error";
@@ -289,6 +289,7 @@ const nothingBehindGoAway = invariant(
   },
   ({ links }, find) => {
     for (const link of links) {
+      if (!link.items.some(({ kind }) => kind === "goAway")) continue;
       const proofs = new Proofs();
       let goAway: Item | null = null;
       let proven = false;
@@ -442,6 +443,7 @@ const oneRepair = invariant(
   },
   ({ links }, find) => {
     for (const link of links) {
+      if (!link.items.some(({ kind }) => kind === "pullOffline")) continue;
       // By the id: a request that is held is sent in one place, and reaches the server in another.
       const answers = new Map(
         exchanges(link)
@@ -449,16 +451,17 @@ const oneRepair = invariant(
           .map(({ request, answer }) => [numberOf(request.body["requestId"]), answer]),
       );
       const heads = new Map<string, bigint>();
+      const raise = (key: string, seq: bigint) => {
+        if (seq > (heads.get(key) ?? 0n)) heads.set(key, seq);
+      };
       const open = new Map<string, Item>();
       const grace = numberOf(link.timers["sendTimeoutMs"]) / 2;
       for (const item of link.items) {
-        const states = item.kind === "syncPage" ? listOf(item.body["conversations"]).map(objectOf) : [item.body];
         if (item.fromServer) {
-          for (const { conversation, head, entry } of states) {
-            const seq = bigOf(head) || bigOf(objectOf(entry)["seq"]);
-            const key = JSON.stringify(conversation ?? null);
-            if (seq > (heads.get(key) ?? 0n)) heads.set(key, seq);
-          }
+          for (const { state, head } of statesOf(item)) raise(JSON.stringify(state["conversation"] ?? null), head);
+          if (item.kind === "syncPage") continue;
+          const { head, entry } = item.body;
+          raise(namedOf(item), bigOf(head) || bigOf(objectOf(entry)["seq"]));
           continue;
         }
         if (item.kind !== "pullOffline" || !item.sent) continue;

@@ -1,10 +1,22 @@
-/** The sends of a history and what became of each. The key of a send is its user, conversation and client_msg_id. */
-import { bigOf, higher, keyOf, listOf, objectOf, textOf } from "./read.js";
-import { conversationOf, entriesOf, exchanges, type Given, type Item, talkOf, type View } from "./view.js";
+/** The sends of a history and what became of each. */
+import { bigOf, higher, listOf, objectOf, textOf } from "./read.js";
+import {
+  entriesOf,
+  exchanges,
+  type Given,
+  type Item,
+  sendKey,
+  sendKeyOf,
+  type Talk,
+  talkOf,
+  type View,
+} from "./view.js";
 
 /** A server's word that a send is in the conversation. */
 export interface Accept {
   readonly item: Item;
+  /** Of the conversation in that epoch. */
+  readonly log: string;
   readonly epoch: string;
   readonly seq: bigint;
   readonly timeMs: bigint;
@@ -30,17 +42,16 @@ export interface Send {
 }
 
 export interface Ledger {
+  /** By their keys. */
   readonly sends: ReadonlyMap<string, Send>;
+  readonly list: readonly Send[];
   /** Every entry that a server gave to a device, in order. */
   readonly given: readonly Given[];
   /** The highest seq of each send among those entries. */
   readonly slots: ReadonlyMap<string, bigint>;
-  /** Conversations, with their epoch, whose first entry was sent in this history. */
+  /** Logs whose first entry was sent in this history. */
   readonly born: ReadonlySet<string>;
 }
-
-export const sendKey = (user: string, conversation: string, id: string): string => keyOf(user, conversation, id);
-export const logKey = (epoch: string, conversation: string): string => keyOf(epoch, conversation);
 
 /** The highest seq that a send can be at, as far as the history knows; null when its outcome is open. */
 export function outcomeOf({ sends, slots }: Ledger, key: string): bigint | null {
@@ -58,8 +69,7 @@ export function ledgerOf(view: View): Ledger {
   const sends = new Map<string, Send>();
   const given: Given[] = [];
   const born = new Set<string>();
-  const sendOf = (user: string, conversation: string, id: string): Send => {
-    const key = sendKey(user, conversation, id);
+  const sendOf = (key: string, user: string, { conversation }: Talk, id: string): Send => {
     let send = sends.get(key);
     if (!send)
       sends.set(
@@ -68,10 +78,11 @@ export function ledgerOf(view: View): Ledger {
       );
     return send;
   };
-  const accept = (send: Send, item: Item, value: unknown, how: Accept["how"]) => {
+  const accept = (send: Send, item: Item, { log }: Talk, value: unknown, how: Accept["how"]) => {
     const accepted = objectOf(value as never);
     const row: Accept = {
       item,
+      log,
       epoch: item.link.epoch,
       seq: bigOf(accepted["seq"]),
       timeMs: bigOf(accepted["serverTimeMs"]),
@@ -80,49 +91,44 @@ export function ledgerOf(view: View): Ledger {
     };
     send.accepts.push(row);
     send.top = higher(send.top, row.seq);
-    if (row.seq === 1n && !row.duplicate) born.add(logKey(row.epoch, send.conversation));
+    if (row.seq === 1n && !row.duplicate) born.add(log);
   };
   for (const item of view.items) {
     const { kind, body, link } = item;
     if (kind === "sendReq" && !item.fromServer) {
-      const conversation = talkOf(item);
-      if (conversation === null) continue;
-      const send = sendOf(link.user, conversation, textOf(body["clientMsgId"]));
+      const talk = talkOf(item);
+      if (talk === null) continue;
+      const send = sendOf(sendKeyOf(item, talk), link.user, talk, textOf(body["clientMsgId"]));
       if (item.arrived) send.transmissions.push(item);
       else if (item.event.mark !== "held") send.lost++;
     } else if (item.fromServer && item.sent) {
       if (kind === "sendAck") {
-        const conversation = talkOf(item);
-        if (conversation === null) continue;
-        const send = sendOf(link.user, conversation, textOf(body["clientMsgId"]));
-        if ("accepted" in body) accept(send, item, body["accepted"], "sendAck");
+        const talk = talkOf(item);
+        if (talk === null) continue;
+        const send = sendOf(sendKeyOf(item, talk), link.user, talk, textOf(body["clientMsgId"]));
+        if ("accepted" in body) accept(send, item, talk, body["accepted"], "sendAck");
         else if ("refused" in body) {
           send.refusals.push(item);
           if (objectOf(body["refused"])["fate"] === "FATE_NOT_DONE") send.notDone++;
         }
       } else if (kind === "querySendResult") {
         const request = exchanges(link).of.get(item)?.request;
-        const conversation = conversationOf(request?.body["conversation"], link.user);
-        if (conversation === null) continue;
+        const talk = request ? talkOf(request) : null;
+        if (talk === null) continue;
         for (const result of listOf(body["results"]).map(objectOf)) {
           if (result["accepted"] === undefined) continue;
-          accept(
-            sendOf(link.user, conversation, textOf(result["clientMsgId"])),
-            item,
-            result["accepted"],
-            "querySendResult",
-          );
+          const id = textOf(result["clientMsgId"]);
+          const send = sendOf(sendKey(link.user, talk.conversation, id), link.user, talk, id);
+          accept(send, item, talk, result["accepted"], "querySendResult");
         }
-      } else given.push(...entriesOf(item));
+      } else for (const each of entriesOf(item)) given.push(each);
     }
   }
   const slots = new Map<string, bigint>();
-  for (const { conversation, entry } of given) {
-    const message = objectOf(entry["message"]);
-    const key = sendKey(textOf(message["senderId"]), conversation, textOf(message["clientMsgId"]));
-    if (entry["message"] !== undefined) slots.set(key, higher(slots.get(key) ?? 0n, bigOf(entry["seq"])));
+  for (const { message, send, seq } of given) {
+    if (message) slots.set(send, higher(slots.get(send) ?? 0n, seq));
   }
-  const made = { sends, given, slots, born };
+  const made = { sends, list: [...sends.values()], given, slots, born };
   ledgers.set(view, made);
   return made;
 }

@@ -1,9 +1,20 @@
 /** The server's side of delivery: seqs, pushes, and who is given what. Chapters 4, 5, 7 and 11. */
 import type { Json } from "../../codec/json.js";
 import { type Findings, type Invariant, invariant } from "./invariant.js";
-import { ledgerOf, logKey, outcomeOf, sendKey } from "./ledger.js";
+import { ledgerOf, outcomeOf } from "./ledger.js";
 import { bigOf, higher, isObject, keyOf, listOf, numberOf, objectOf, shortId, textOf } from "./read.js";
-import { conversationOf, entriesOf, type Item, type Link, nameOf, talkOf, type View } from "./view.js";
+import {
+  entriesOf,
+  type Item,
+  type Link,
+  nameOf,
+  sendKeyOf,
+  statesOf,
+  type Talk,
+  talkIn,
+  talkOf,
+  type View,
+} from "./view.js";
 
 interface Slot {
   item: Item;
@@ -11,14 +22,22 @@ interface Slot {
   /** Of a message: its id and sender; null while only tombstones were seen. */
   who: { readonly id: string; readonly sender: string } | null;
   /** Its content with and without the body, as far as it was seen. */
-  whole: string;
-  bodiless: string;
+  whole: Json | null;
+  bodiless: Json | null;
   /** The frame in which the content was first seen. */
   shown: Item | null;
 }
 
 const isPair = (a: Item, b: Item): boolean =>
   objectOf(a.body["conversation"])["userId"] !== undefined && a.link.user !== b.link.user;
+
+const isSame = (a: Json[string] | undefined, b: Json[string] | undefined): boolean =>
+  a === b || JSON.stringify(a) === JSON.stringify(b);
+
+function isSameButForBody(a: Json, b: Json): boolean {
+  const [names, others] = [a, b].map((message) => Object.keys(message).filter((name) => name !== "body"));
+  return names!.length === others!.length && names!.every((name, i) => name === others![i] && isSame(a[name], b[name]));
+}
 
 /** A message may have become a tombstone since, and what is on its way may be older: a tombstone is no second truth. */
 const oneTruthPerSeq = invariant(
@@ -29,12 +48,14 @@ const oneTruthPerSeq = invariant(
     says: "A seq of a conversation is the same entry, with the same time, in every frame to every device.",
   },
   (view, find) => {
-    const slots = new Map<string, Slot>();
+    const logs = new Map<string, Map<bigint, Slot>>();
     const { given, sends } = ledgerOf(view);
-    const judge = (key: string, seq: bigint, next: Slot) => {
-      const known = slots.get(key);
+    const judge = (log: string, seq: bigint, next: Slot) => {
+      let slots = logs.get(log);
+      if (!slots) logs.set(log, (slots = new Map()));
+      const known = slots.get(seq);
       if (!known) {
-        slots.set(key, next);
+        slots.set(seq, next);
         return;
       }
       find.judged++;
@@ -47,8 +68,8 @@ const oneTruthPerSeq = invariant(
       } else if (known.timeMs !== next.timeMs) {
         broken("PUSH-14", `committed at ${known.timeMs} and at ${next.timeMs}`);
       } else if (
-        (known.whole && next.whole && known.whole !== next.whole) ||
-        (known.bodiless && next.bodiless && known.bodiless !== next.bodiless)
+        (known.whole && next.whole && !isSame(known.whole["body"] ?? "", next.whole["body"] ?? "")) ||
+        (known.bodiless && next.bodiless && !isSameButForBody(known.bodiless, next.bodiless))
       ) {
         find.broken("PUSH-14", `seq ${seq}: two contents`, known.shown, next.item);
       }
@@ -59,28 +80,20 @@ const oneTruthPerSeq = invariant(
       known.bodiless ||= next.bodiless;
     };
     const named = ({ id, sender }: { readonly id: string; readonly sender: string }) => `${shortId(id)} of ${sender}`;
-    for (const { user, conversation, id, accepts } of sends.values()) {
-      for (const { item, epoch, seq, timeMs } of accepts) {
-        judge(keyOf(epoch, conversation, seq), seq, {
-          item,
-          timeMs,
-          who: { id, sender: user },
-          whole: "",
-          bodiless: "",
-          shown: null,
-        });
+    for (const { user, id, accepts } of sends.values()) {
+      const who = { id, sender: user };
+      for (const { item, log, seq, timeMs } of accepts) {
+        judge(log, seq, { item, timeMs, who, whole: null, bodiless: null, shown: null });
       }
     }
-    for (const { item, conversation, entry, bodiless } of given) {
-      const seq = bigOf(entry["seq"]);
+    for (const { item, talk, entry, seq, bodiless } of given) {
       const message = isObject(entry["message"]) ? entry["message"] : null;
-      const { body, ...rest } = message ?? {};
-      judge(keyOf(item.link.epoch, conversation, seq), seq, {
+      judge(talk.log, seq, {
         item,
         timeMs: bigOf(entry["serverTimeMs"]),
         who: message && { id: textOf(message["clientMsgId"]), sender: textOf(message["senderId"]) },
-        whole: message && !bodiless ? JSON.stringify(body ?? "") : "",
-        bodiless: message ? JSON.stringify(rest) : "",
+        whole: bodiless ? null : message,
+        bodiless: message,
         shown: message ? item : null,
       });
     }
@@ -152,10 +165,10 @@ const entryOnce = invariant(
     for (const link of links) {
       const seen = new Map<string, Item>();
       for (const item of pushesOf(link)) {
-        const conversation = talkOf(item);
-        if (conversation === null) continue;
+        const talk = talkOf(item);
+        if (talk === null) continue;
         const seq = bigOf(objectOf(item.body["entry"])["seq"]);
-        const key = keyOf(conversation, seq);
+        const key = keyOf(talk.conversation, seq);
         const text = () => `connection ${link.id}: seq ${seq} of ${nameOf(item.body["conversation"])} is pushed twice`;
         find.expect(!seen.has(key), "PUSH-4", text, seen.get(key), item);
         seen.set(key, item);
@@ -185,17 +198,18 @@ const risingInSession = invariant(
       const seen = new Set<string>();
       for (const item of link.items) {
         if (!item.fromServer || !item.sent) continue;
-        const conversation = talkOf(item);
-        if (conversation === null) continue;
+        const conversation = talkOf(item)?.conversation;
+        if (conversation === undefined) continue;
         const accepted = objectOf(item.body["accepted"]);
         const ack = item.kind === "sendAck" && "accepted" in item.body && accepted["duplicate"] !== true;
         if (item.kind === "offlinePage") {
-          for (const { entry } of entriesOf(item)) raise(handed, conversation, bigOf(entry["seq"]), item);
+          for (const { seq } of entriesOf(item)) raise(handed, conversation, seq, item);
         } else if (item.kind === "push" || ack) {
           const seq = bigOf(ack ? accepted["seq"] : objectOf(item.body["entry"])["seq"]);
           // The same slot again is another invariant's: a push twice, or the answer to one more transmission.
-          const again = seen.has(keyOf(conversation, seq));
-          seen.add(keyOf(conversation, seq));
+          const slot = keyOf(conversation, seq);
+          const again = seen.has(slot);
+          seen.add(slot);
           const bar = ack ? live.get(conversation) : handed.get(conversation);
           const text = () =>
             `connection ${link.id}: ${item.kind} of seq ${seq} of ${nameOf(item.body["conversation"])} behind seq ${bar!.seq}`;
@@ -222,8 +236,8 @@ const ownSlotNotPushed = invariant(
       const own = new Map<string, Item>();
       for (const item of link.items) {
         if (!item.fromServer || !item.sent) continue;
-        const conversation = talkOf(item);
-        if (conversation === null) continue;
+        const conversation = talkOf(item)?.conversation;
+        if (conversation === undefined) continue;
         const accepted = objectOf(item.body["accepted"]);
         if (item.kind === "push") {
           const message = objectOf(objectOf(item.body["entry"])["message"]);
@@ -280,44 +294,38 @@ class Reach {
   }
 }
 
-const deviceKey = (link: Link, conversation: string): string =>
-  keyOf(link.epoch, link.user, link.deviceId, conversation);
-
 /** Walks what the devices of a history were given and said, in order; with or without their own sends. */
 function walkReach(view: View, visit: (item: Item, reach: Reach) => void, own = true): void {
   const reach = new Reach();
   const ledger = ledgerOf(view);
   for (const item of view.items) {
-    const { link, body, kind } = item;
+    const { body, kind } = item;
     visit(item, reach);
     if (!item.fromServer) {
-      const conversation = talkOf(item);
-      if (conversation === null || !item.arrived) continue;
-      const key = deviceKey(link, conversation);
-      if (kind === "pullOffline") reach.raise(key, bigOf(body["after"]));
+      if (!item.arrived || (kind !== "pullOffline" && kind !== "sendReq")) continue;
+      const talk = talkOf(item);
+      if (talk === null) continue;
+      if (kind === "pullOffline") reach.raise(talk.ofDevice, bigOf(body["after"]));
       if (kind !== "sendReq" || !own) continue;
       // A device's own entries move its cursor from their commit on, whether it hears of it or not (ACK-6).
-      const seq = outcomeOf(ledger, sendKey(link.user, conversation, textOf(body["clientMsgId"])));
-      if (seq === null) reach.blur(key);
-      else reach.raise(key, seq);
+      const seq = outcomeOf(ledger, sendKeyOf(item, talk));
+      if (seq === null) reach.blur(talk.ofDevice);
+      else reach.raise(talk.ofDevice, seq);
       continue;
     }
     if (!item.sent) continue;
-    if (kind === "syncPage") {
-      for (const state of listOf(body["conversations"]).map(objectOf)) {
-        const conversation = conversationOf(state["conversation"], link.user);
-        if (conversation !== null) reach.know(deviceKey(link, conversation), bigOf(state["cursor"]));
-      }
-      continue;
-    }
-    const conversation = talkOf(item);
-    if (conversation === null) continue;
-    const key = deviceKey(link, conversation);
-    if (kind === "push") reach.raise(key, bigOf(objectOf(body["entry"])["seq"]));
-    else if (kind === "sendAck") reach.raise(key, bigOf(objectOf(body["accepted"])["seq"]));
-    else if (kind === "offlinePage") {
-      for (const { entry } of entriesOf(item)) reach.raise(key, bigOf(entry["seq"]));
-      reach.raise(key, bigOf(objectOf(body["skipped"])["upTo"]));
+    for (const { talk, cursor } of statesOf(item)) if (talk) reach.know(talk.ofDevice, cursor);
+    if (kind === "push") {
+      const talk = talkOf(item);
+      if (talk) reach.raise(talk.ofDevice, bigOf(objectOf(body["entry"])["seq"]));
+    } else if (kind === "sendAck") {
+      const talk = talkOf(item);
+      if (talk) reach.raise(talk.ofDevice, bigOf(objectOf(body["accepted"])["seq"]));
+    } else if (kind === "offlinePage") {
+      const talk = talkOf(item);
+      if (!talk) continue;
+      for (const { seq } of entriesOf(item)) reach.raise(talk.ofDevice, seq);
+      reach.raise(talk.ofDevice, bigOf(objectOf(body["skipped"])["upTo"]));
     }
   }
 }
@@ -336,18 +344,18 @@ const pushJoins = invariant(
   },
   (view, find) => {
     const { born } = ledgerOf(view);
-    const pushed = new Map<string, Item>();
+    const pushed = new Map<Talk, Item>();
     walkReach(view, (item, reach) => {
       const { link } = item;
       if (item.kind !== "push" || !item.fromServer || !item.sent || link.clientUnread || link.serverUnread) return;
-      const conversation = talkOf(item);
+      const talk = talkOf(item);
       const seq = bigOf(objectOf(item.body["entry"])["seq"]);
-      if (conversation === null || seq <= 1n) return;
-      const key = deviceKey(link, conversation);
-      const session = keyOf(link.id, conversation);
-      const before = pushed.get(session);
-      pushed.set(session, item);
-      const known = before !== undefined || reach.known(key) || born.has(logKey(link.epoch, conversation));
+      if (talk === null || seq <= 1n) return;
+      const key = talk.ofDevice;
+      // A session has one of each.
+      const before = pushed.get(talk);
+      pushed.set(talk, item);
+      const known = before !== undefined || reach.known(key) || born.has(talk.log);
       if (!known) return;
       const text = () =>
         `connection ${link.id}: seq ${seq} of ${nameOf(item.body["conversation"])} is pushed, and the device can have up to ${reach.upTo(key)}`;
@@ -372,11 +380,12 @@ const ackBehindOthers = invariant(
     if (view.controls.length > 0) return;
     /** Accepted entries by slot, and the session that sent them. */
     const senders = new Map<string, Item>();
-    for (const { conversation, accepts, transmissions } of sends.values()) {
-      for (const { epoch, seq, duplicate } of accepts) {
-        if (!duplicate && transmissions[0]) senders.set(keyOf(epoch, conversation, seq), transmissions[0]);
+    for (const { accepts, transmissions } of sends.values()) {
+      for (const { log, seq, duplicate } of accepts) {
+        if (!duplicate && transmissions[0]) senders.set(keyOf(log, seq), transmissions[0]);
       }
     }
+    const isOneDevice = (a: Link, b: Link) => a.epoch === b.epoch && a.user === b.user && a.deviceId === b.deviceId;
     const noticed = new Map<string, bigint>();
     const notice = (key: string, upTo: bigint) => noticed.set(key, higher(noticed.get(key) ?? 0n, upTo));
     walkReach(
@@ -384,22 +393,18 @@ const ackBehindOthers = invariant(
       (item, reach) => {
         const { link, body, kind } = item;
         if (!item.fromServer || !item.sent || link.clientUnread || link.serverUnread) return;
-        if (kind === "syncPage") {
-          for (const state of listOf(body["conversations"]).map(objectOf)) {
-            const conversation = conversationOf(state["conversation"], link.user);
-            if (conversation !== null) notice(deviceKey(link, conversation), bigOf(state["head"]));
-          }
-          return;
-        }
-        const conversation = talkOf(item);
-        if (conversation === null) return;
-        const key = deviceKey(link, conversation);
-        if (kind === "headNotify" || kind === "offlinePage") notice(key, bigOf(body["head"]));
+        for (const { talk, head } of statesOf(item)) if (talk) notice(talk.ofDevice, head);
+        if (kind !== "headNotify" && kind !== "offlinePage" && kind !== "sendAck") return;
+        const talk = talkOf(item);
+        if (talk === null) return;
+        const key = talk.ofDevice;
+        if (kind !== "sendAck") notice(key, bigOf(body["head"]));
         const accepted = objectOf(body["accepted"]);
         if (kind !== "sendAck" || !("accepted" in body) || accepted["duplicate"] === true) return;
         const seq = bigOf(accepted["seq"]);
-        const before = senders.get(keyOf(link.epoch, conversation, seq - 1n));
-        if (seq < 2n || !before || deviceKey(before.link, "") === deviceKey(link, "")) return;
+        if (seq < 2n) return;
+        const before = senders.get(keyOf(talk.log, seq - 1n));
+        if (!before || isOneDevice(before.link, link)) return;
         const told = higher(reach.upTo(key), noticed.get(key) ?? 0n);
         const text = () =>
           `connection ${link.id}: SendAck of seq ${seq}, and of what is in front of it the device knows up to ${told}`;
@@ -409,6 +414,8 @@ const ackBehindOthers = invariant(
     );
   },
 );
+
+const NAMES_CONVERSATION = new Set(["push", "offlinePage", "historyPage", "headNotify", "receipt", "readMark"]);
 
 /** What of a group's is sent to whom. A user whom the case adds to a group is a member as far as this can tell. */
 const noStrangers = invariant(
@@ -425,25 +432,20 @@ const noStrangers = invariant(
       return !view.controls.some((detail) => detail.includes(group) && detail.includes(user));
     };
     const strangers = new Map<string, boolean>();
+    const judgeGroup = (item: Item, named: Json[string] | undefined) => {
+      const { link, kind } = item;
+      const group = objectOf(named)["groupId"];
+      if (typeof group !== "string") return;
+      const key = keyOf(link.user, group);
+      if (!strangers.has(key)) strangers.set(key, outside(link.user, group));
+      const text = () => `connection ${link.id}: ${kind} of group ${group} to ${link.user}, who is not in it`;
+      find.expect(!strangers.get(key), kind === "receipt" ? "READ-7" : "PUSH-18", text, item);
+    };
     for (const item of view.items) {
       if (!item.fromServer || !item.sent || item.link.user === "") continue;
-      const { link, body, kind } = item;
-      const named: Json[] =
-        kind === "syncPage"
-          ? listOf(body["conversations"]).map((state) => objectOf(objectOf(state)["conversation"]))
-          : [];
+      for (const { state } of statesOf(item)) judgeGroup(item, state["conversation"]);
       // An Error and a refused SendAck repeat what the client said.
-      if (["push", "offlinePage", "historyPage", "headNotify", "receipt", "readMark"].includes(kind)) {
-        named.push(objectOf(body["conversation"]));
-      }
-      for (const conversation of named) {
-        const group = conversation["groupId"];
-        if (typeof group !== "string") continue;
-        const key = keyOf(link.user, group);
-        if (!strangers.has(key)) strangers.set(key, outside(link.user, group));
-        const text = () => `connection ${link.id}: ${kind} of group ${group} to ${link.user}, who is not in it`;
-        find.expect(!strangers.get(key), kind === "receipt" ? "READ-7" : "PUSH-18", text, item);
-      }
+      if (NAMES_CONVERSATION.has(item.kind)) judgeGroup(item, item.body["conversation"]);
       judgePair(item, find);
     }
   },
@@ -478,58 +480,57 @@ const receiptsInBounds = invariant(
     says: "What a server says of a member has 0 <= read_seq <= delivered_seq <= head.",
   },
   (view, find) => {
-    const tops = new Map<string, bigint>();
-    const raise = (link: Link, named: Json[string] | undefined, seq: Json[string] | undefined) => {
-      const conversation = conversationOf(named, link.user);
-      if (conversation === null) return;
-      const key = logKey(link.epoch, conversation);
-      tops.set(key, higher(tops.get(key) ?? 0n, bigOf(seq)));
-    };
-    for (const { link, body, kind } of view.items) {
-      const { conversation } = body;
-      if (kind === "pullOffline") raise(link, conversation, body["after"]);
-      else if (kind === "readMark") raise(link, conversation, body["upTo"]);
-      else if (kind === "sendAck") raise(link, conversation, objectOf(body["accepted"])["seq"]);
-      else if (kind === "headNotify" || kind === "offlinePage") raise(link, conversation, body["head"]);
-      else if (kind === "error") raise(link, conversation, body["seq"]);
-      else if (kind === "syncPage") {
-        for (const state of listOf(body["conversations"]).map(objectOf))
-          raise(link, state["conversation"], state["head"]);
-      }
-    }
-    for (const { item, named, entry } of ledgerOf(view).given) raise(item.link, named, entry["seq"]);
+    /** The most that a conversation can have come to, by its log, without sends whose outcome is open. */
+    let tops: ReadonlyMap<string, bigint> | null = null;
     const unread = view.links.some((link) => link.clientUnread);
+    /** Sends whose outcome is open. */
     const open = new Map<string, bigint>();
     for (const { conversation, transmissions, accepts } of ledgerOf(view).sends.values()) {
       if (accepts.length > 0 || transmissions.length === 0) continue;
       open.set(conversation, (open.get(conversation) ?? 0n) + 1n);
     }
+    const mostOf = ({ log, conversation }: Talk): bigint =>
+      ((tops ??= topsOf(view)).get(log) ?? 0n) + (open.get(conversation) ?? 0n);
+    const judge = (item: Item, mark: Json, named: Json[string] | undefined, head: bigint | null) => {
+      const { link } = item;
+      const [read, delivered] = [bigOf(mark["readSeq"]), bigOf(mark["deliveredSeq"])];
+      const talk = head === null && !unread ? talkIn(link, named) : null;
+      const most = head ?? (talk && mostOf(talk));
+      const text = () =>
+        `connection ${link.id}: ${textOf(mark["userId"])} in ${nameOf(named)} has read ${read}, received ${delivered}, of ${most ?? "?"}`;
+      find.expect(read <= delivered && (most === null || delivered <= most), "READ-5", text, item);
+    };
     for (const item of view.items) {
-      const { link, body, kind } = item;
       if (!item.fromServer || !item.sent) continue;
-      const judge = (mark: Json, named: Json[string] | undefined, head: bigint | null) => {
-        const [read, delivered] = [bigOf(mark["readSeq"]), bigOf(mark["deliveredSeq"])];
-        const conversation = conversationOf(named, link.user);
-        const most =
-          head ??
-          (conversation === null || unread
-            ? null
-            : (tops.get(logKey(link.epoch, conversation)) ?? 0n) + (open.get(conversation) ?? 0n));
-        const text = () =>
-          `connection ${link.id}: ${textOf(mark["userId"])} in ${nameOf(named)} has read ${read}, received ${delivered}, of ${most ?? "?"}`;
-        find.expect(read <= delivered && (most === null || delivered <= most), "READ-5", text, item);
-      };
-      if (kind === "receipt") judge(body, body["conversation"], null);
-      if (kind !== "syncPage") continue;
-      for (const state of listOf(body["conversations"]).map(objectOf)) {
+      if (item.kind === "receipt") judge(item, item.body, item.body["conversation"], null);
+      for (const { state, head } of statesOf(item)) {
         for (const mark of listOf(state["watermarks"]).map(objectOf)) {
           // The head of a user who has left stands still, and the others read on.
-          judge(mark, state["conversation"], state["ended"] === true ? null : bigOf(state["head"]));
+          judge(item, mark, state["conversation"], state["ended"] === true ? null : head);
         }
       }
     }
   },
 );
+
+/** The highest seq that anybody has named of each log. */
+function topsOf(view: View): ReadonlyMap<string, bigint> {
+  const tops = new Map<string, bigint>();
+  const raise = (talk: Talk | null, seq: bigint) => {
+    if (talk) tops.set(talk.log, higher(tops.get(talk.log) ?? 0n, seq));
+  };
+  for (const item of view.items) {
+    const { body, kind } = item;
+    if (kind === "pullOffline") raise(talkOf(item), bigOf(body["after"]));
+    else if (kind === "readMark") raise(talkOf(item), bigOf(body["upTo"]));
+    else if (kind === "sendAck") raise(talkOf(item), bigOf(objectOf(body["accepted"])["seq"]));
+    else if (kind === "headNotify" || kind === "offlinePage") raise(talkOf(item), bigOf(body["head"]));
+    else if (kind === "error") raise(talkOf(item), bigOf(body["seq"]));
+    for (const { talk, head } of statesOf(item)) raise(talk, head);
+  }
+  for (const { talk, seq } of ledgerOf(view).given) raise(talk, seq);
+  return tops;
+}
 
 /** A device's own sends move its cursor too; one without an answer may have moved it anywhere. */
 const cursorNotEarly = invariant(
@@ -547,40 +548,38 @@ const cursorNotEarly = invariant(
     const raise = (key: string, upTo: bigint) => reach.set(key, higher(reach.get(key) ?? 0n, upTo));
     /** Devices of which bytes were sent that nobody could read. */
     const unread = new Set<string>();
-    const pushes = new Map<string, { conversation: string; seq: bigint }>();
+    const pushes = new Map<string, { key: string; seq: bigint }>();
     const acknowledged = new Map<number, number>();
     for (const item of view.items) {
       const { link, body, kind } = item;
       if (link.clientUnread) unread.add(keyOf(link.user, link.deviceId));
       if (kind === "pullOffline" && item.arrived) {
-        const conversation = talkOf(item);
-        if (conversation !== null) raise(deviceKey(link, conversation), bigOf(body["after"]));
+        const talk = talkOf(item);
+        if (talk) raise(talk.ofDevice, bigOf(body["after"]));
       } else if (kind === "push" && item.sent) {
-        const conversation = talkOf(item);
-        if (conversation === null) continue;
+        const talk = talkOf(item);
+        if (talk === null) continue;
         const seq = bigOf(objectOf(body["entry"])["seq"]);
-        pushes.set(keyOf(link.id, numberOf(body["pushSeq"])), { conversation, seq });
+        pushes.set(keyOf(link.id, numberOf(body["pushSeq"])), { key: talk.ofDevice, seq });
       } else if (kind === "deliverAck" && item.arrived) {
         let at = acknowledged.get(link.id) ?? 0;
         const upTo = numberOf(body["upTo"]);
         for (; at < upTo; at++) {
           const push = pushes.get(keyOf(link.id, at + 1));
           if (!push) break;
-          raise(deviceKey(link, push.conversation), push.seq);
+          raise(push.key, push.seq);
         }
         acknowledged.set(link.id, at);
       } else if (kind === "sendReq" && item.arrived) {
-        const conversation = talkOf(item);
-        if (conversation === null) continue;
-        const seq = outcomeOf(ledger, sendKey(link.user, conversation, textOf(body["clientMsgId"])));
-        raise(deviceKey(link, conversation), seq ?? 1n << 64n);
+        const talk = talkOf(item);
+        if (talk === null) continue;
+        const seq = outcomeOf(ledger, sendKeyOf(item, talk));
+        raise(talk.ofDevice, seq ?? 1n << 64n);
       } else if (kind === "syncPage" && item.sent) {
-        for (const state of listOf(body["conversations"]).map(objectOf)) {
-          const conversation = conversationOf(state["conversation"], link.user);
-          if (conversation === null) continue;
-          const key = deviceKey(link, conversation);
-          const cursor = bigOf(state["cursor"]);
-          const known = baseline.get(key) ?? (born.has(logKey(link.epoch, conversation)) ? 0n : null);
+        for (const { state, talk, cursor } of statesOf(item)) {
+          if (talk === null) continue;
+          const key = talk.ofDevice;
+          const known = baseline.get(key) ?? (born.has(talk.log) ? 0n : null);
           if (known !== null && !unread.has(keyOf(link.user, link.deviceId))) {
             const most = higher(known, reach.get(key) ?? 0n);
             const text = () =>

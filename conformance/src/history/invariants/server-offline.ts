@@ -4,13 +4,17 @@ import { frameType } from "../../codec/protocol.js";
 import { type Findings, type Invariant, invariant } from "./invariant.js";
 import { bigOf, higher, keyOf, listOf, numberOf, objectOf, objectsOf, textOf } from "./read.js";
 import {
-  conversationOf,
   entriesOf,
   exchanges,
   type Item,
   type Link,
   namedOf,
   nameOf,
+  ofKind,
+  requestOf,
+  type State,
+  statesOf,
+  type Talk,
   talkOf,
   type View,
 } from "./view.js";
@@ -36,21 +40,22 @@ function judgePage(find: Findings, request: Item, page: Item, clauses: { seqs: s
   const { link } = page;
   const entries = objectsOf(page.body["entries"]);
   const seqs = entries.map((entry) => bigOf(entry["seq"]));
-  const what = `connection ${link.id}: ${page.kind} ${numberOf(page.body["requestId"])} of ${nameOf(page.body["conversation"])}`;
+  const broken = (clause: string, text: string) => {
+    const what = `${page.kind} ${numberOf(page.body["requestId"])} of ${nameOf(page.body["conversation"])}`;
+    find.broken(clause, `connection ${link.id}: ${what}${text}`, request, page);
+  };
   const hole = seqs.findIndex((seq, i) => i > 0 && seq !== seqs[i - 1]! + 1n);
-  if (hole > 0) find.broken(clauses.seqs, `${what}: seq ${seqs[hole]} behind ${seqs[hole - 1]}`, request, page);
-  const named = namedOf;
-  if (named(request) !== named(page)) {
-    find.broken(clauses.seqs, `${what} was asked for as ${nameOf(request.body["conversation"])}`, request, page);
+  if (hole > 0) broken(clauses.seqs, `: seq ${seqs[hole]} behind ${seqs[hole - 1]}`);
+  if (namedOf(request) !== namedOf(page)) {
+    broken(clauses.seqs, ` was asked for as ${nameOf(request.body["conversation"])}`);
   }
   const most = limitOf(request, "entriesMax", link, "pageEntriesMax");
-  if (entries.length > most)
-    find.broken(clauses.limits, `${what}: ${entries.length} entries, limit ${most}`, request, page);
-  if (entries.length > 1) {
-    const bytesMost = limitOf(request, "bytesMax", link, "pageBytesMax");
+  if (entries.length > most) broken(clauses.limits, `: ${entries.length} entries, limit ${most}`);
+  const bytesMost = limitOf(request, "bytesMax", link, "pageBytesMax");
+  // The entries of a record have no more bytes than it.
+  if (entries.length > 1 && page.event.bytes > bytesMost) {
     const bytes = entries.reduce((sum, entry) => sum + entryBytes(entry), 0);
-    if (bytes > bytesMost)
-      find.broken(clauses.limits, `${what}: entries of ${bytes} bytes, limit ${bytesMost}`, request, page);
+    if (bytes > bytesMost) broken(clauses.limits, `: entries of ${bytes} bytes, limit ${bytesMost}`);
   }
   return seqs;
 }
@@ -70,8 +75,10 @@ const offlinePages = invariant(
         const seqs = judgePage(find, request, page, { seqs: "PULL-1", limits: "PULL-3" });
         const after = bigOf(request.body["after"]);
         const [head, hasMore] = [bigOf(page.body["head"]), page.body["hasMore"] === true];
-        const what = `connection ${link.id}: the page of ${nameOf(page.body["conversation"])} after ${after}`;
-        const broken = (clause: string, text: string) => find.broken(clause, `${what} ${text}`, request, page);
+        const broken = (clause: string, text: string) => {
+          const what = `the page of ${nameOf(page.body["conversation"])} after ${after}`;
+          find.broken(clause, `connection ${link.id}: ${what} ${text}`, request, page);
+        };
         if (head < after) {
           broken("PULL-8", `has head ${head}`);
           continue;
@@ -100,25 +107,20 @@ const historyPages = invariant(
     proves: ["HIST-1", "HIST-3", "HIST-4", "HIST-6", "HIST-7"],
     says: "A HistoryPage ends just in front of before, within its limits, and says truly whether there is more.",
   },
-  ({ items, links }, find) => {
-    const requests = new Map<Item, Item>();
-    for (const link of links) {
-      for (const [page, { request }] of exchanges(link).of)
-        if (page.kind === "historyPage") requests.set(page, request);
-    }
+  (view, find) => {
+    if (ofKind(view, "historyPage").length === 0) return;
     const shown = new Map<string, bigint>();
     const shownBefore = new Map<Item, bigint>();
-    for (const item of items) {
-      const { link } = item;
+    for (const item of view.items) {
       if (item.kind === "pullHistory") {
-        const key = talkOf(item);
-        if (key !== null) shownBefore.set(item, shown.get(keyOf(link.epoch, link.user, key)) ?? 0n);
+        const talk = talkOf(item);
+        if (talk) shownBefore.set(item, shown.get(talk.ofUser) ?? 0n);
       } else if (item.fromServer && item.sent) {
-        for (const { conversation, entry } of entriesOf(item)) {
-          const key = keyOf(link.epoch, link.user, conversation);
-          shown.set(key, higher(shown.get(key) ?? 0n, bigOf(entry["seq"])));
+        for (const { talk, seq } of entriesOf(item)) {
+          shown.set(talk.ofUser, higher(shown.get(talk.ofUser) ?? 0n, seq));
         }
-        const request = requests.get(item);
+        if (item.kind !== "historyPage") continue;
+        const request = requestOf(item);
         if (request) judgeHistory(find, request, item, shownBefore.get(request) ?? 0n);
       }
     }
@@ -130,8 +132,10 @@ function judgeHistory(find: Findings, request: Item, page: Item, shown: bigint):
   const seqs = judgePage(find, request, page, { seqs: "HIST-1", limits: "HIST-7" });
   const before = bigOf(request.body["before"]);
   const [floor, hasMore] = [bigOf(page.body["floor"]), page.body["hasMore"] === true];
-  const what = `connection ${page.link.id}: the page of ${nameOf(page.body["conversation"])} before ${before}`;
-  const broken = (clause: string, text: string) => find.broken(clause, `${what} ${text}`, request, page);
+  const broken = (clause: string, text: string) => {
+    const what = `the page of ${nameOf(page.body["conversation"])} before ${before}`;
+    find.broken(clause, `connection ${page.link.id}: ${what} ${text}`, request, page);
+  };
   const [first, last] = [seqs[0], seqs.at(-1)];
   if (first === undefined || last === undefined) {
     if (hasMore) broken("HIST-4", "is empty, with has_more true");
@@ -161,36 +165,31 @@ const syncPages = invariant(
       for (const [page, { request }] of exchanges(link).of) {
         if (page.kind !== "syncPage") continue;
         find.judged++;
-        const states = objectsOf(page.body["conversations"]);
-        const what = `connection ${link.id}: SyncPage ${numberOf(page.body["requestId"])}`;
-        const broken = (clause: string, text: string) => find.broken(clause, `${what} ${text}`, request, page);
+        const states = statesOf(page);
+        const broken = (clause: string, text: string) => {
+          const what = `connection ${link.id}: SyncPage ${numberOf(page.body["requestId"])}`;
+          find.broken(clause, `${what} ${text}`, request, page);
+        };
         const most = limitOf(request, "conversationsMax", link, "syncConversationsMax");
         if (states.length > most) broken("SYNC-13", `has ${states.length} conversations, limit ${most}`);
         const [last, token] = [textOf(page.body["nextPage"]) === "", textOf(page.body["token"]) !== ""];
         if (last && !token) broken("SYNC-3", "is the last and has no token");
         if (!last && token) broken("SYNC-5", "is not the last and has a token");
-        for (const state of states) {
-          const [head, floor, read] = [bigOf(state["head"]), bigOf(state["floor"]), bigOf(state["readSeq"])];
-          const of = `of ${nameOf(state["conversation"])}`;
+        for (const each of states) {
+          const { state, head, readSeq } = each;
+          const brokenOf = (clause: string, text: string) =>
+            broken(clause, `of ${nameOf(state["conversation"])} ${text}`);
           const unread = bigOf(state["unreadCount"]);
-          const above = head > read ? head - read : 0n;
-          if (unread > above) broken("SYNC-11", `${of} counts ${unread} unread above ${read} of ${head}`);
-          judgePreview(state, head, floor, numberOf(link.limits["previewBytesMax"]), (text) =>
-            broken("SYNC-12", `${of} ${text}`),
-          );
+          const above = head > readSeq ? head - readSeq : 0n;
+          if (unread > above) brokenOf("SYNC-11", `counts ${unread} unread above ${readSeq} of ${head}`);
+          judgePreview(page, each, (text) => brokenOf("SYNC-12", text));
         }
       }
     }
   },
 );
 
-function judgePreview(
-  state: Json,
-  head: bigint,
-  floor: bigint,
-  bytesMax: number,
-  broken: (text: string) => void,
-): void {
+function judgePreview({ event, link }: Item, { state, head, floor }: State, broken: (text: string) => void): void {
   if (state["preview"] === undefined) {
     if (head > 0n && floor > 0n && floor <= head) broken(`has no preview of seq ${head}`);
     return;
@@ -199,10 +198,17 @@ function judgePreview(
   if (bigOf(preview["seq"]) !== head) broken(`previews seq ${bigOf(preview["seq"])} of ${head}`);
   if (state["previewBodiless"] === true) {
     if (objectOf(preview["message"])["body"] !== undefined) broken("is bodiless and has a body");
-  } else if (bytesMax > 0 && entryBytes(preview) > bytesMax) {
+    return;
+  }
+  const bytesMax = numberOf(link.limits["previewBytesMax"]);
+  // The preview of a record has no more bytes than it.
+  if (bytesMax > 0 && event.bytes > bytesMax && entryBytes(preview) > bytesMax) {
     broken(`has a preview of ${entryBytes(preview)} bytes, limit ${bytesMax}`);
   }
 }
+
+/** What shows that something may be changing a conversation. */
+const MOVING = new Set(["sendReq", "sendAck", "push", "headNotify", "readMark", "receipt", "deliverAck"]);
 
 /**
  * A page without conversations and with a next one is progress denied only if something was left: what the next page
@@ -217,10 +223,9 @@ const syncProgress = invariant(
   },
   ({ links, items, controls }, find) => {
     if (controls.length > 0) return;
-    /** What shows that something may be changing a conversation. */
-    const moving = new Set(["sendReq", "sendAck", "push", "headNotify", "readMark", "receipt", "deliverAck"]);
-    const moves = items.filter(({ kind }) => moving.has(kind));
+    let moves: readonly Item[] | null = null;
     const nextMove = (at: number): number => {
+      moves ??= items.filter(({ kind }) => MOVING.has(kind));
       let [low, high] = [0, moves.length];
       while (low < high) {
         const middle = (low + high) >> 1;
@@ -280,15 +285,11 @@ class Grown {
  * Walks the sync pages and offline pages of a history. An answer may have been read before what is seen in front of it,
  * so it is held to what had been told when its request was sent.
  */
-function walkAnswers(
-  view: View,
-  visit: (item: Item, request: Item | null) => void,
-  disturbed: () => void = () => undefined,
-): void {
+function walkAnswers(view: View, visit: (item: Item) => void, disturbed: () => void = () => undefined): void {
   for (const step of view.steps) {
     if (step.kind === "process" && step.event.what !== "control") disturbed();
     if (step.kind !== "item" || !step.item.fromServer || !step.item.sent) continue;
-    visit(step.item, exchanges(step.item.link).of.get(step.item)?.request ?? null);
+    visit(step.item);
   }
 }
 
@@ -302,35 +303,26 @@ const headsNeverFall = invariant(
   },
   (view, find) => {
     const grown = new Grown();
-    walkAnswers(view, (item, request) => {
+    walkAnswers(view, (item) => {
       const { link, body } = item;
-      const at = (named: Json[string] | undefined) => {
-        const conversation = conversationOf(named, link.user);
-        return conversation === null ? null : keyOf(link.epoch, link.user, conversation);
-      };
-      const heads: [Json[string] | undefined, bigint][] =
-        item.kind === "syncPage"
-          ? objectsOf(body["conversations"]).map((state) => [state["conversation"], bigOf(state["head"])])
-          : item.kind === "offlinePage"
-            ? [[body["conversation"], bigOf(body["head"])]]
-            : [];
-      for (const [named, head] of heads) {
-        const key = at(named);
-        if (key === null) continue;
-        const told = request && grown.before(key, request.at);
+      const judge = (named: Json[string] | undefined, talk: Talk | null, head: bigint) => {
+        if (talk === null) return;
+        const request = requestOf(item);
+        const told = request && grown.before(talk.ofUser, request.at);
         if (told) {
           const text = () =>
             `connection ${link.id}: the head of ${nameOf(named)} is ${head}, and ${told.value} was there`;
           find.expect(head >= told.value, told.clause, text, told.item, request, item);
         }
-        grown.tell(key, head, "ORDER-1", item);
+        grown.tell(talk.ofUser, head, "ORDER-1", item);
+      };
+      for (const { state, talk, head } of statesOf(item)) judge(state["conversation"], talk, head);
+      if (item.kind === "offlinePage") judge(body["conversation"], talkOf(item), bigOf(body["head"]));
+      for (const { talk, seq } of entriesOf(item)) {
+        grown.tell(talk.ofUser, seq, item.kind === "push" ? "PUSH-5" : "ORDER-1", item);
       }
-      for (const { named, entry } of entriesOf(item)) {
-        const key = at(named);
-        if (key !== null) grown.tell(key, bigOf(entry["seq"]), item.kind === "push" ? "PUSH-5" : "ORDER-1", item);
-      }
-      const key = item.kind === "sendAck" && "accepted" in body ? at(body["conversation"]) : null;
-      if (key !== null) grown.tell(key, bigOf(objectOf(body["accepted"])["seq"]), "SEND-3", item);
+      const talk = item.kind === "sendAck" && "accepted" in body ? talkOf(item) : null;
+      if (talk) grown.tell(talk.ofUser, bigOf(objectOf(body["accepted"])["seq"]), "SEND-3", item);
     });
   },
 );
@@ -340,24 +332,23 @@ const marksNeverFall = (
   clause: string,
   field: "cursor" | "readSeq",
   says: string,
-  whose: (link: Link) => string,
+  whose: "ofUser" | "ofDevice",
 ): Invariant =>
   invariant({ id, actor: "server", proves: [clause], says }, (view, find) => {
     const grown = new Grown();
     walkAnswers(
       view,
-      (item, request) => {
-        const { link } = item;
-        if (item.kind !== "syncPage") return;
-        for (const state of objectsOf(item.body["conversations"])) {
-          const conversation = conversationOf(state["conversation"], link.user);
-          if (conversation === null) continue;
-          const key = keyOf(whose(link), conversation);
-          const value = bigOf(state[field]);
+      (item) => {
+        for (const each of statesOf(item)) {
+          const { state, talk } = each;
+          if (talk === null) continue;
+          const key = talk[whose];
+          const value = each[field];
+          const request = requestOf(item);
           const told = request && grown.before(key, request.at);
           if (told) {
             const text = () =>
-              `connection ${link.id}: ${field} in ${nameOf(state["conversation"])} is ${value} and was ${told.value}`;
+              `connection ${item.link.id}: ${field} in ${nameOf(state["conversation"])} is ${value} and was ${told.value}`;
             find.expect(value >= told.value, clause, text, told.item, request, item);
           }
           grown.tell(key, value, clause, item);
@@ -372,7 +363,7 @@ const cursorsNeverFall = marksNeverFall(
   "ACK-7",
   "cursor",
   "A device's cursor never moves backwards while the server runs.",
-  ({ epoch, user, deviceId }) => keyOf(epoch, user, deviceId),
+  "ofDevice",
 );
 
 /** No clause says that a read mark survives a crash: the client sends it again (READ-6). */
@@ -381,7 +372,7 @@ const readMarksNeverFall = marksNeverFall(
   "READ-1",
   "readSeq",
   "A user's read mark never moves backwards while the server runs.",
-  ({ epoch, user }) => keyOf(epoch, user),
+  "ofUser",
 );
 
 export const SERVER_OFFLINE: readonly Invariant[] = [

@@ -1,9 +1,21 @@
 /** The server's side of sending: acknowledgements, repeats, order, and what is delivered of it. Chapters 4 and 11. */
-import { crc32 } from "node:zlib";
+import type { Json } from "../../codec/json.js";
 import { type Invariant, invariant } from "./invariant.js";
-import { type Accept, ledgerOf, type Send, sendKey } from "./ledger.js";
-import { bigOf, bytesOf, keyOf, listOf, numberOf, objectOf, shortId, textOf } from "./read.js";
-import { enumOf, exchanges, type Item, type Link, namedOf, nameOf, talkOf } from "./view.js";
+import { type Accept, ledgerOf, type Send } from "./ledger.js";
+import { bigOf, keyOf, listOf, numberOf, objectOf, shortId, textOf } from "./read.js";
+import {
+  enumOf,
+  exchanges,
+  fitsCrc,
+  type Item,
+  type Link,
+  namedOf,
+  nameOf,
+  sendKey,
+  sendKeyOf,
+  type Talk,
+  talkOf,
+} from "./view.js";
 
 /** Milliseconds for which the server said that it remembers a send; for ever when it did not say. */
 const windowOf = (link: Link): number => Number(bigOf(link.welcome?.body["dedupWindowMs"])) || Infinity;
@@ -71,18 +83,20 @@ const acksAnswerSends = invariant(
       const open = new Map<string, { left: number; last: Item }>();
       const conversations = new Map<string, Item>();
       for (const item of link.items) {
+        const isAsked = item.kind === "sendReq" && item.arrived;
+        if (!isAsked && !(item.kind === "sendAck" && item.fromServer && item.sent)) continue;
         const id = textOf(item.body["clientMsgId"]);
         const key = keyOf(id, namedOf(item));
-        if (item.kind === "sendReq" && item.arrived) {
-          open.set(key, { left: (open.get(key)?.left ?? 0) + 1, last: item });
+        const row = open.get(key);
+        if (isAsked) {
+          open.set(key, { left: (row?.left ?? 0) + 1, last: item });
           conversations.set(id, item);
-        } else if (item.kind === "sendAck" && item.fromServer && item.sent) {
-          find.judged++;
-          const row = open.get(key);
-          const where = `connection ${link.id}: SendAck for ${shortId(id)} in ${nameOf(item.body["conversation"])}`;
-          if (!row) find.broken("SEND-6", `${where}, which was not sent so here`, conversations.get(id), item);
-          else if (row.left-- <= 0) find.broken("SEND-5", `${where} is one more than its SendReqs`, row.last, item);
+          continue;
         }
+        find.judged++;
+        const where = () => `connection ${link.id}: SendAck for ${shortId(id)} in ${nameOf(item.body["conversation"])}`;
+        if (!row) find.broken("SEND-6", `${where()}, which was not sent so here`, conversations.get(id), item);
+        else if (row.left-- <= 0) find.broken("SEND-5", `${where()} is one more than its SendReqs`, row.last, item);
       }
     }
   },
@@ -115,27 +129,21 @@ const oneSlotPerSend = invariant(
       );
     };
     const { given, sends } = ledgerOf(view);
-    for (const { user, conversation, id, accepts } of sends.values()) {
-      for (const { epoch, seq, timeMs, item } of accepts)
-        judge(keyOf(epoch, user, conversation, id), id, seq, timeMs, item);
+    for (const [key, { id, accepts }] of sends) {
+      for (const { epoch, seq, timeMs, item } of accepts) judge(keyOf(epoch, key), id, seq, timeMs, item);
     }
-    for (const { item, conversation, entry } of given) {
-      const message = objectOf(entry["message"]);
-      const id = textOf(message["clientMsgId"]);
-      if (entry["message"] === undefined || id === "") continue;
-      const key = keyOf(item.link.epoch, textOf(message["senderId"]), conversation, id);
-      judge(key, id, bigOf(entry["seq"]), bigOf(entry["serverTimeMs"]), item);
+    for (const { item, entry, seq, message, send } of given) {
+      const id = textOf(message?.["clientMsgId"]);
+      if (id !== "") judge(keyOf(item.link.epoch, send), id, seq, bigOf(entry["serverTimeMs"]), item);
     }
   },
 );
 
-const contentOf = (message: { [name: string]: unknown }, bodiless: boolean): string =>
-  keyOf(
-    String(message["contentType"] ?? ""),
-    bodiless ? "" : String(message["body"] ?? ""),
-    numberOf(message["bodyCrc32"] as never),
-    bigOf(message["clientTimeMs"] as never),
-  );
+const isSameContent = (a: Json, b: Json, bodiless: boolean): boolean =>
+  String(a["contentType"] ?? "") === String(b["contentType"] ?? "") &&
+  (bodiless || String(a["body"] ?? "") === String(b["body"] ?? "")) &&
+  numberOf(a["bodyCrc32"]) === numberOf(b["bodyCrc32"]) &&
+  bigOf(a["clientTimeMs"]) === bigOf(b["clientTimeMs"]);
 
 const deliveredAsSent = invariant(
   {
@@ -149,38 +157,28 @@ const deliveredAsSent = invariant(
     const unread = new Set(view.links.filter((link) => link.clientUnread).map((link) => link.user));
     /** Who sent an id in a conversation. */
     const senders = new Map<string, Send>();
-    const sent = new Map<string, [whole: Set<string>, bodiless: Set<string>]>();
-    for (const [key, send] of sends) {
-      if (send.transmissions.length === 0) continue;
-      senders.set(keyOf(send.conversation, send.id), send);
-      sent.set(key, [
-        new Set(send.transmissions.map(({ body }) => contentOf(body, false))),
-        new Set(send.transmissions.map(({ body }) => contentOf(body, true))),
-      ]);
+    for (const send of sends.values()) {
+      if (send.transmissions.length > 0) senders.set(keyOf(send.conversation, send.id), send);
     }
-    for (const { item, conversation, entry, bodiless } of given) {
-      if (entry["message"] === undefined) continue;
-      const message = objectOf(entry["message"]);
+    for (const one of given) {
+      const { item, talk, seq, message, bodiless } = one;
+      if (message === null) continue;
       const [sender, id] = [textOf(message["senderId"]), textOf(message["clientMsgId"])];
-      const what = `seq ${bigOf(entry["seq"])}, ${shortId(id)} of ${sender}`;
-      if (!bodiless) {
-        // A body that does not fit its CRC would have been refused (SEND-15), so that it was not delivered as sent.
-        const fits = crc32(bytesOf(message["body"])) === numberOf(message["bodyCrc32"]);
-        find.expect(fits, "SEND-25", () => `${what}: its body does not fit its CRC`, item);
-      }
+      const what = () => `seq ${seq}, ${shortId(id)} of ${sender}`;
+      // A body that does not fit its CRC would have been refused (SEND-15), so that it was not delivered as sent.
+      if (!bodiless) find.expect(fitsCrc(one), "SEND-25", () => `${what()}: its body does not fit its CRC`, item);
       // What was sent in bytes that nobody could read, or before the history, cannot be compared.
       if (unread.has(sender)) continue;
-      const send = sends.get(sendKey(sender, conversation, id));
-      const contents = sent.get(sendKey(sender, conversation, id));
-      if (send && contents) {
-        const same = contents[bodiless ? 1 : 0].has(contentOf(message, bodiless));
-        const text = () => `${what} is delivered with a content that was never sent so`;
-        find.expect(same, "SEND-25", text, ...send.transmissions.slice(0, 2), item);
+      const transmissions = sends.get(one.send)?.transmissions;
+      if (transmissions && transmissions.length > 0) {
+        const same = transmissions.some(({ body }) => isSameContent(body, message, bodiless));
+        const text = () => `${what()} is delivered with a content that was never sent so`;
+        find.expect(same, "SEND-25", text, transmissions[0], transmissions[1], item);
       } else {
-        const other = senders.get(keyOf(conversation, id));
+        const other = senders.get(keyOf(talk.conversation, id));
         if (other && other.user !== sender) {
           find.judged++;
-          find.broken("SEC-1", `${what}: that id was sent by ${other.user}`, other.transmissions[0], item);
+          find.broken("SEC-1", `${what()}: that id was sent by ${other.user}`, other.transmissions[0], item);
         }
       }
     }
@@ -199,6 +197,7 @@ const refusedNotStored = invariant(
     const { given, sends } = ledgerOf(view);
     const refused = new Map<string, Send>();
     for (const [key, send] of sends) {
+      if (send.refusals.length === 0) continue;
       const notDone = send.refusals.filter(({ body }) => {
         const { fate, code } = objectOf(body["refused"]);
         // A conflict says that the id is there, from before the history at the latest.
@@ -210,13 +209,11 @@ const refusedNotStored = invariant(
       find.judged++;
       refused.set(key, send);
     }
-    for (const { item, conversation, entry } of given) {
-      const message = objectOf(entry["message"]);
-      if (entry["message"] === undefined) continue;
-      const id = textOf(message["clientMsgId"]);
-      const send = refused.get(sendKey(textOf(message["senderId"]), conversation, id));
+    if (refused.size === 0) return;
+    for (const { item, seq, message, send: key } of given) {
+      const send = message && refused.get(key);
       if (!send) continue;
-      const text = `send ${shortId(id)} was refused as not done and stands at seq ${bigOf(entry["seq"])}`;
+      const text = `send ${shortId(send.id)} was refused as not done and stands at seq ${seq}`;
       find.broken("SEND-13", text, send.transmissions[0], send.refusals[0], item);
     }
   },
@@ -233,10 +230,9 @@ const chainInOrder = invariant(
     const { sends } = ledgerOf(view);
     for (const send of sends.values()) {
       const accept = send.accepts[0];
-      const named = new Set(send.transmissions.map(({ body }) => textOf(body["predecessor"])));
-      const [predecessor] = named;
+      const [predecessor, ...others] = send.transmissions.map(({ body }) => textOf(body["predecessor"]));
       // A transmission without it may have been the one that was accepted.
-      if (!accept || named.size !== 1 || !predecessor || send.lost > 0) continue;
+      if (!accept || !predecessor || others.some((other) => other !== predecessor) || send.lost > 0) continue;
       const before = sends.get(sendKey(send.user, send.conversation, predecessor))?.accepts[0];
       if (!before || before.epoch !== accept.epoch) continue;
       const text = () =>
@@ -256,23 +252,23 @@ const sessionOrder = invariant(
   },
   (view, find) => {
     const { sends } = ledgerOf(view);
-    const last = new Map<string, { seq: bigint; item: Item; id: string }>();
+    /** By session, of which each has its own. */
+    const last = new Map<Talk, { seq: bigint; item: Item; id: string }>();
     for (const item of view.items) {
       if (item.kind !== "sendReq" || !item.arrived || item.link.clientUnread) continue;
-      const conversation = talkOf(item);
-      if (conversation === null) continue;
+      const talk = talkOf(item);
+      if (talk === null) continue;
       const id = textOf(item.body["clientMsgId"]);
-      const send = sends.get(sendKey(item.link.user, conversation, id));
+      const send = sends.get(sendKeyOf(item, talk));
       const accept = send?.accepts[0];
       if (!send || !accept || accept.duplicate || send.transmissions.length !== 1 || send.lost > 0) continue;
-      const key = keyOf(item.link.id, conversation);
-      const before = last.get(key);
+      const before = last.get(talk);
       if (before) {
         const text = () =>
           `${shortId(before.id)} is seq ${before.seq} and ${shortId(id)}, sent behind it, seq ${accept.seq}`;
         find.expect(before.seq < accept.seq, "ORDER-10", text, before.item, item, accept.item);
       }
-      last.set(key, { seq: accept.seq, item, id });
+      last.set(talk, { seq: accept.seq, item, id });
     }
   },
 );
@@ -300,7 +296,7 @@ const queryResults = invariant(
           find.broken("QUERY-1", text, request, item);
           continue;
         }
-        const conversation = talkOf(request);
+        const conversation = talkOf(request)?.conversation ?? "";
         for (const result of results) {
           const committed = enumOf(result["state"], "") === "SEND_STATE_COMMITTED";
           const id = textOf(result["clientMsgId"]);
@@ -309,7 +305,7 @@ const queryResults = invariant(
             find.broken("QUERY-2", text, request, item);
           }
           const accept = sends
-            .get(sendKey(link.user, conversation ?? "", id))
+            .get(sendKey(link.user, conversation, id))
             ?.accepts.find((one) => one.epoch === link.epoch && one.item.at < request.at);
           if (!accept || committed || item.event.at - accept.item.event.at >= windowOf(link)) continue;
           find.broken(

@@ -2,10 +2,11 @@
  * A history put in order for its judges: the connections, what crossed each of them, who had sent a frame and whom it
  * had reached. Takes any history, a senseless one included.
  */
+import { crc32 } from "node:zlib";
 import type { Json } from "../../codec/json.js";
 import { frameType } from "../../codec/protocol.js";
 import type { AppEvent, ConnectionEvent, FrameEvent, HistoryEvent, ProcessEvent } from "../history.js";
-import { isObject, keyOf, listOf, numberOf, objectOf, textOf } from "./read.js";
+import { bigOf, bytesOf, isObject, keyOf, numberOf, objectOf, objectsOf, textOf } from "./read.js";
 
 export const SERVER = "server";
 
@@ -27,9 +28,11 @@ export interface Item {
   readonly place: number;
   /** What many judges ask of it, once it was asked for. */
   readonly known: {
-    given: Given[] | undefined;
-    talk: string | null | undefined;
+    given: readonly Given[] | undefined;
+    states: readonly State[] | undefined;
+    talk: Talk | null | undefined;
     named: string | undefined;
+    key: string | undefined;
     send: string | undefined;
   };
 }
@@ -60,6 +63,22 @@ export interface Link {
   /** A record of that side could not be read, so that nobody knows all that the side has said. */
   serverUnread: boolean;
   clientUnread: boolean;
+  /** The conversations that it names, by user and by group. */
+  readonly pairs: Map<string, Talk>;
+  readonly groups: Map<string, Talk>;
+  /** Its requests and their answers, once they were asked for. */
+  exchanges: Exchanges | undefined;
+}
+
+/** A conversation as the session of a connection sees it, and the keys under which judges keep what they know of it. */
+export interface Talk {
+  /** Its one name for both of its sides. */
+  readonly conversation: string;
+  /** With the epoch. */
+  readonly log: string;
+  /** The log as the session's user knows it, and as the device does. */
+  readonly ofUser: string;
+  readonly ofDevice: string;
 }
 
 export type Step =
@@ -71,6 +90,8 @@ export type Step =
 export interface View {
   readonly steps: readonly Step[];
   readonly items: readonly Item[];
+  /** The items of each kind. */
+  readonly kinds: ReadonlyMap<string, readonly Item[]>;
   readonly links: readonly Link[];
   readonly controls: readonly string[];
   /** Milliseconds at which the history ends. */
@@ -92,6 +113,7 @@ export function viewOf(history: readonly HistoryEvent[]): View {
 function build(history: readonly HistoryEvent[]): View {
   const steps: Step[] = [];
   const items: Item[] = [];
+  const kinds = new Map<string, Item[]>();
   const links = new Map<number, Link>();
   const held = new Map<string, number>();
   const places = new Map<string, number>();
@@ -119,6 +141,9 @@ function build(history: readonly HistoryEvent[]): View {
         stalled: false,
         serverUnread: false,
         clientUnread: false,
+        pairs: new Map(),
+        groups: new Map(),
+        exchanges: undefined,
       };
       links.set(id, link);
     }
@@ -137,13 +162,16 @@ function build(history: readonly HistoryEvent[]): View {
       const reading = isObject(event.reading) ? event.reading : {};
       const frame = "frame" in reading && isObject(reading.frame) ? reading.frame : null;
       const kind = (frame && Object.keys(frame)[0]) ?? "";
-      const direction = keyOf(event.connection, event.from);
-      // A frame that was held is seen twice: when it came, and when it was let go on or lost.
-      const waiting = keyOf(direction, textOf(event.hex));
-      const wasHeld = held.get(waiting) ?? 0;
-      if (event.mark === "held") held.set(waiting, wasHeld + 1);
-      const again = wasHeld > 0 && event.mark !== undefined && event.mark !== "held";
-      if (again) held.set(waiting, wasHeld - 1);
+      const direction = `${event.connection} ${event.from}`;
+      let again = false;
+      if (event.mark !== undefined) {
+        // A frame that was held is seen twice: when it came, and when it was let go on or lost.
+        const waiting = keyOf(direction, textOf(event.hex));
+        const wasHeld = held.get(waiting) ?? 0;
+        again = wasHeld > 0 && event.mark !== "held";
+        if (event.mark === "held") held.set(waiting, wasHeld + 1);
+        else if (again) held.set(waiting, wasHeld - 1);
+      }
       const place = (places.get(direction) ?? 0) + (again ? 0 : 1);
       places.set(direction, place);
       const item: Item = {
@@ -156,7 +184,14 @@ function build(history: readonly HistoryEvent[]): View {
         sent: !again,
         arrived: event.mark === undefined || event.mark === "released",
         place,
-        known: { given: undefined, talk: undefined, named: undefined, send: undefined },
+        known: {
+          given: undefined,
+          states: undefined,
+          talk: undefined,
+          named: undefined,
+          key: undefined,
+          send: undefined,
+        },
       };
       if (kind === "" && !("skip" in reading) && !("unsupported" in reading)) {
         if (fromServer) link.serverUnread = true;
@@ -175,6 +210,9 @@ function build(history: readonly HistoryEvent[]): View {
       }
       link.items.push(item);
       items.push(item);
+      const alike = kinds.get(kind);
+      if (alike) alike.push(item);
+      else kinds.set(kind, [item]);
       steps.push({ kind: "item", item });
     } else if (event.kind === "connection") {
       if (typeof event.connection !== "number" || typeof event.device !== "string") continue;
@@ -194,23 +232,51 @@ function build(history: readonly HistoryEvent[]): View {
       steps.push({ kind: "app", event, message: objectOf(event.message), at });
     }
   }
-  return { steps, items, links: [...links.values()], controls, endMs, disturbed };
+  return { steps, items, kinds, links: [...links.values()], controls, endMs, disturbed };
 }
 
-/** A conversation under one name for both of its sides; null when the frame names none or the reader is not known. */
-export function conversationOf(value: Json[string] | undefined, user: string): string | null {
-  const { userId, groupId } = objectOf(value);
-  if (typeof groupId === "string") return keyOf("group", groupId);
+const NONE: readonly Item[] = [];
+export const ofKind = ({ kinds }: View, kind: string): readonly Item[] => kinds.get(kind) ?? NONE;
+
+/** What a session names; null when it names no conversation, or its user is not known. */
+export function talkIn(link: Link, named: Json[string] | undefined): Talk | null {
+  if (!isObject(named)) return null;
+  const { userId, groupId } = named;
+  if (typeof groupId === "string") {
+    let talk = link.groups.get(groupId);
+    if (!talk) link.groups.set(groupId, (talk = newTalk(link, keyOf("group", groupId))));
+    return talk;
+  }
+  const { user } = link;
   if (typeof userId !== "string" || user === "") return null;
-  return user < userId ? keyOf("pair", user, userId) : keyOf("pair", userId, user);
+  let talk = link.pairs.get(userId);
+  if (!talk) {
+    const conversation = user < userId ? keyOf("pair", user, userId) : keyOf("pair", userId, user);
+    link.pairs.set(userId, (talk = newTalk(link, conversation)));
+  }
+  return talk;
 }
+
+const newTalk = ({ epoch, user, deviceId }: Link, conversation: string): Talk => ({
+  conversation,
+  log: keyOf(epoch, conversation),
+  ofUser: keyOf(epoch, user, conversation),
+  ofDevice: keyOf(epoch, user, deviceId, conversation),
+});
 
 /** The conversation that a frame names. */
-export function talkOf(item: Item): string | null {
+export function talkOf(item: Item): Talk | null {
   const { known } = item;
-  if (known.talk === undefined) known.talk = conversationOf(item.body["conversation"], item.link.user);
+  if (known.talk === undefined) known.talk = talkIn(item.link, item.body["conversation"]);
   return known.talk;
 }
+
+/** The key of a send: its user, its conversation under the one name for both sides, its client_msg_id. */
+export const sendKey = (user: string, conversation: string, id: string): string => keyOf(user, conversation, id);
+
+/** The same of a SendReq or SendAck. */
+export const sendKeyOf = (item: Item, { conversation }: Talk): string =>
+  (item.known.key ??= sendKey(item.link.user, conversation, textOf(item.body["clientMsgId"])));
 
 /** The same as the frame names it, which says nothing to the other side. */
 export const namedOf = (item: Item): string => (item.known.named ??= JSON.stringify(item.body["conversation"] ?? null));
@@ -227,41 +293,95 @@ export const enumOf = (value: Json[string] | undefined, zero: string): string | 
 /** An entry that a server gave to a device. */
 export interface Given {
   readonly item: Item;
-  readonly conversation: string;
+  readonly talk: Talk;
   /** As the frame names it. */
   readonly named: Json[string] | undefined;
   readonly entry: Json;
+  readonly seq: bigint;
+  /** Null for a tombstone. */
+  readonly message: Json | null;
+  /** The key of the send that the message is of; "" for a tombstone. */
+  readonly send: string;
   /** A preview whose body was left out. */
   readonly bodiless: boolean;
   readonly how: "push" | "page" | "history" | "preview";
+  /** Its body has the CRC that stands beside it, once that was asked for. */
+  fits: boolean | undefined;
 }
+
+export const fitsCrc = (given: Given): boolean =>
+  (given.fits ??= crc32(bytesOf(given.message?.["body"])) === numberOf(given.message?.["bodyCrc32"]));
 
 /** Every entry in the frame. */
 export const entriesOf = (item: Item): readonly Given[] => (item.known.given ??= entriesIn(item));
 
-function entriesIn(item: Item): Given[] {
-  const { body, link } = item;
-  const given = (how: Given["how"], named: Json[string] | undefined, entry: unknown, bodiless = false): Given[] => {
-    const conversation = conversationOf(named, link.user);
-    return conversation === null || !isObject(entry) ? [] : [{ item, conversation, named, entry, bodiless, how }];
-  };
+const NO_ENTRIES: readonly Given[] = [];
+
+function entriesIn(item: Item): readonly Given[] {
+  const { body } = item;
   switch (item.kind) {
-    case "push":
-      return given("push", body["conversation"], body["entry"]);
+    case "push": {
+      const talk = talkOf(item);
+      return talk && isObject(body["entry"]) ? [givenOf("push", item, talk, body["conversation"], body["entry"])] : [];
+    }
     case "offlinePage":
-    case "historyPage":
-      return listOf(body["entries"]).flatMap((entry) =>
-        given(item.kind === "offlinePage" ? "page" : "history", body["conversation"], entry),
-      );
+    case "historyPage": {
+      const talk = talkOf(item);
+      const how = item.kind === "offlinePage" ? "page" : "history";
+      if (!talk) return NO_ENTRIES;
+      return objectsOf(body["entries"]).map((entry) => givenOf(how, item, talk, body["conversation"], entry));
+    }
     case "syncPage":
-      return listOf(body["conversations"]).flatMap((state) => {
-        const { conversation, preview, previewBodiless } = objectOf(state);
-        return given("preview", conversation, preview, previewBodiless === true);
+      return statesOf(item).flatMap(({ state, talk }) => {
+        const { conversation, preview } = state;
+        const bodiless = state["previewBodiless"] === true;
+        return talk && isObject(preview) ? [givenOf("preview", item, talk, conversation, preview, bodiless)] : [];
       });
     default:
-      return [];
+      return NO_ENTRIES;
   }
 }
+
+function givenOf(
+  how: Given["how"],
+  item: Item,
+  talk: Talk,
+  named: Given["named"],
+  entry: Json,
+  bodiless = false,
+): Given {
+  const message = entry["message"] === undefined ? null : objectOf(entry["message"]);
+  const send = message && sendKey(textOf(message["senderId"]), talk.conversation, textOf(message["clientMsgId"]));
+  const seq = bigOf(entry["seq"]);
+  return { item, talk, named, entry, seq, message, send: send ?? "", bodiless, how, fits: undefined };
+}
+
+/** What a SyncPage says of a conversation. */
+export interface State {
+  readonly state: Json;
+  readonly talk: Talk | null;
+  readonly head: bigint;
+  readonly floor: bigint;
+  readonly cursor: bigint;
+  readonly readSeq: bigint;
+}
+
+/** Every state in the frame. */
+export const statesOf = (item: Item): readonly State[] => (item.known.states ??= statesIn(item));
+
+const NO_STATES: readonly State[] = [];
+
+const statesIn = ({ kind, link, body }: Item): readonly State[] =>
+  kind !== "syncPage"
+    ? NO_STATES
+    : objectsOf(body["conversations"]).map((state) => ({
+        state,
+        talk: talkIn(link, state["conversation"]),
+        head: bigOf(state["head"]),
+        floor: bigOf(state["floor"]),
+        cursor: bigOf(state["cursor"]),
+        readSeq: bigOf(state["readSeq"]),
+      }));
 
 /** Requests with a request_id, and what answers them when they are not refused. */
 export const ANSWERS: Readonly<Record<string, string>> = {
@@ -271,7 +391,8 @@ export const ANSWERS: Readonly<Record<string, string>> = {
   querySend: "querySendResult",
   tokenRefresh: "tokenRefreshed",
 };
-const ANSWER_KINDS = new Set(Object.values(ANSWERS));
+/** The kind of request that a kind of answer belongs to. */
+const REQUEST_OF = new Map(Object.entries(ANSWERS).map(([request, answer]) => [answer, request]));
 
 export interface Exchange {
   readonly request: Item;
@@ -292,46 +413,48 @@ const answers = (error: Item, kind: string): boolean => numberOfKind(kind) === n
 export const numberOfKind = (kind: string): number =>
   Object.hasOwn(frameType().fields, kind) ? frameType().fields[kind]!.id : 0;
 
-const exchangesOf = new WeakMap<Link, Exchanges>();
-
 /** Which answer belongs to which request of a connection. With a request_id in use twice the older is answered first. */
-export function exchanges(link: Link): Exchanges {
-  const known = exchangesOf.get(link);
-  if (known) return known;
+export const exchanges = (link: Link): Exchanges => (link.exchanges ??= exchangesOn(link));
+
+/** The request that an item answers. */
+export const requestOf = (item: Item): Item | null => exchanges(item.link).of.get(item)?.request ?? null;
+
+function exchangesOn(link: Link): Exchanges {
   const all: Exchange[] = [];
   const of = new Map<Item, Exchange>();
   const surplus: Item[] = [];
   const open = new Map<string, { queue: Exchange[]; next: number }>();
   const take = (kind: string, id: number): Exchange | null => {
-    const lane = open.get(keyOf(kind, id));
+    const lane = open.get(`${id} ${kind}`);
     const exchange = lane?.queue[lane.next];
     if (!lane || !exchange) return null;
     lane.next++;
     return exchange;
   };
   for (const item of link.items) {
-    const id = numberOf(item.body["requestId"]);
+    const { kind } = item;
     if (!item.fromServer) {
-      if (!item.arrived || !Object.hasOwn(ANSWERS, item.kind)) continue;
+      if (!item.arrived || !Object.hasOwn(ANSWERS, kind)) continue;
       const exchange: Exchange = { request: item, answer: null };
       all.push(exchange);
-      const key = keyOf(item.kind, id);
+      const key = `${numberOf(item.body["requestId"])} ${kind}`;
       const lane = open.get(key);
       if (lane) lane.queue.push(exchange);
       else open.set(key, { queue: [exchange], next: 0 });
-    } else if (item.sent && (ANSWER_KINDS.has(item.kind) || (item.kind === "error" && id !== 0))) {
-      const kinds = Object.keys(ANSWERS).filter((kind) => item.kind === "error" || ANSWERS[kind] === item.kind);
-      // A refusal says which kind it answers: that one first.
-      if (item.kind === "error") kinds.sort((a, b) => +answers(item, b) - +answers(item, a));
+    } else if (item.sent && (REQUEST_OF.has(kind) || kind === "error")) {
+      const id = numberOf(item.body["requestId"]);
+      if (kind === "error" && id === 0) continue;
       let exchange: Exchange | null = null;
-      for (const kind of kinds) exchange ??= take(kind, id);
+      if (kind === "error") {
+        // A refusal says which kind it answers: that one first.
+        const kinds = Object.keys(ANSWERS).sort((a, b) => +answers(item, b) - +answers(item, a));
+        for (const each of kinds) exchange ??= take(each, id);
+      } else exchange = take(REQUEST_OF.get(kind)!, id);
       if (exchange) {
         exchange.answer = item;
         of.set(item, exchange);
       } else surplus.push(item);
     }
   }
-  const made = { all, of, surplus };
-  exchangesOf.set(link, made);
-  return made;
+  return { all, of, surplus };
 }
