@@ -94,8 +94,7 @@ function itemsOf(suite: Suite, mutant: Mutant, making: Making | undefined, ways:
     ...claiming.filter(({ subject }) => subject !== "pair"),
     ...claiming.filter(({ subject }) => subject === "pair"),
   ];
-  if (!making || !("edits" in making))
-    return ways.includes("in-process") ? [{ mutant, making, way: "in-process", cases }] : [];
+  if (!making) return ways.includes("in-process") ? [{ mutant, making, way: "in-process", cases }] : [];
   const own = making.plays === "both" ? (["in-process", "process"] as const) : [making.plays];
   return own
     .filter((way) => ways.includes(way))
@@ -111,8 +110,8 @@ function itemsOf(suite: Suite, mutant: Mutant, making: Making | undefined, ways:
 async function resultOf(suite: Suite, { mutant, making, way, cases }: Item, thread: Thread): Promise<MutantResult> {
   const isMust = mutant.breaks.some((id) => suite.clauses.get(id)?.level === "must");
   const base = { mutant, way, isMust, kill: null, inCore: false, broken: [] };
+  if (mutant.equivalent !== undefined) return { ...base, fate: "equivalent", says: mutant.equivalent };
   if (!making) return { ...base, fate: "unmade", says: "nobody has made it" };
-  if ("equivalent" in making) return { ...base, fate: "equivalent", says: making.equivalent };
   if (cases.length === 0) return { ...base, fate: "survived", says: "no case says that it finds it" };
   const answer = await thread.play({ id: mutant.id, edits: making.edits, way, cases: cases.map(({ id }) => id) });
   if (answer === null)
