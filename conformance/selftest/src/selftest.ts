@@ -3,6 +3,7 @@ import { rmSync } from "node:fs";
 import { Worker } from "node:worker_threads";
 import type { Case } from "../../dist/case/case.js";
 import type { Mutant, Suite } from "../../dist/run/suite.js";
+import { levelOfAll } from "../../dist/run/tally.js";
 import { buildRoot } from "./build.js";
 import { loadMakings, type Making } from "./edits.js";
 import type { Kill, Tried, Way } from "./play.js";
@@ -108,7 +109,7 @@ function itemsOf(suite: Suite, mutant: Mutant, making: Making | undefined, ways:
 }
 
 async function resultOf(suite: Suite, { mutant, making, way, cases }: Item, thread: Thread): Promise<MutantResult> {
-  const isMust = mutant.breaks.some((id) => suite.clauses.get(id)?.level === "must");
+  const isMust = levelOfAll(suite.clauses, mutant.breaks) === "must";
   const base = { mutant, way, isMust, kill: null, inCore: false, broken: [] };
   if (mutant.equivalent !== undefined) return { ...base, fate: "equivalent", says: mutant.equivalent };
   if (!making) return { ...base, fate: "unmade", says: "nobody has made it" };
