@@ -19,10 +19,10 @@ export interface Edit {
 }
 
 /** How a mutant comes to be. */
-export type Making =
-  | { readonly edits: readonly Edit[]; readonly plays: "in-process" | "process" | "both" }
-  /** Why there is nothing to find. */
-  | { readonly equivalent: string };
+export interface Making {
+  readonly edits: readonly Edit[];
+  readonly plays: "in-process" | "process" | "both";
+}
 
 /** A file of mutants that is not as it has to be, or an edit that no longer fits; with a sentence for each. */
 export class EditsInvalid extends Error {
@@ -32,10 +32,10 @@ export class EditsInvalid extends Error {
   }
 }
 
-type Written = Record<string, { edits: Edit[]; plays?: "in-process" | "process" | "both" } | { equivalent: string }>;
+type Written = Record<string, { edits: Edit[]; plays?: Making["plays"] }>;
 
 /**
- * Reads the makings of all mutants.
+ * Reads how the mutants are made.
  *
  * @param actors From each known mutant to the side that it breaks.
  * @throws EditsInvalid with everything that is wrong.
@@ -66,7 +66,7 @@ export function loadMakings(actors: ReadonlyMap<string, "server" | "client">): R
       for (const [id, making] of Object.entries(written)) {
         if (makings.has(id)) problems.push(`${at}: ${id} is made twice`);
         if (actors.get(id) !== actor) problems.push(`${at}: mutants.yaml has no ${actor} ${id}`);
-        makings.set(id, "edits" in making ? { plays: "in-process", ...making } : making);
+        makings.set(id, { plays: "in-process", ...making });
       }
     }
   }

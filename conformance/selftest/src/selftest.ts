@@ -3,6 +3,7 @@ import { rmSync } from "node:fs";
 import { Worker } from "node:worker_threads";
 import type { Case } from "../../dist/case/case.js";
 import type { Mutant, Suite } from "../../dist/run/suite.js";
+import { levelOfAll } from "../../dist/run/tally.js";
 import { buildRoot } from "./build.js";
 import { loadMakings, type Making } from "./edits.js";
 import type { Kill, Tried, Way } from "./play.js";
@@ -94,8 +95,7 @@ function itemsOf(suite: Suite, mutant: Mutant, making: Making | undefined, ways:
     ...claiming.filter(({ subject }) => subject !== "pair"),
     ...claiming.filter(({ subject }) => subject === "pair"),
   ];
-  if (!making || !("edits" in making))
-    return ways.includes("in-process") ? [{ mutant, making, way: "in-process", cases }] : [];
+  if (!making) return ways.includes("in-process") ? [{ mutant, making, way: "in-process", cases }] : [];
   const own = making.plays === "both" ? (["in-process", "process"] as const) : [making.plays];
   return own
     .filter((way) => ways.includes(way))
@@ -109,10 +109,10 @@ function itemsOf(suite: Suite, mutant: Mutant, making: Making | undefined, ways:
 }
 
 async function resultOf(suite: Suite, { mutant, making, way, cases }: Item, thread: Thread): Promise<MutantResult> {
-  const isMust = mutant.breaks.some((id) => suite.clauses.get(id)?.level === "must");
+  const isMust = levelOfAll(suite.clauses, mutant.breaks) === "must";
   const base = { mutant, way, isMust, kill: null, inCore: false, broken: [] };
+  if (mutant.equivalent !== undefined) return { ...base, fate: "equivalent", says: mutant.equivalent };
   if (!making) return { ...base, fate: "unmade", says: "nobody has made it" };
-  if ("equivalent" in making) return { ...base, fate: "equivalent", says: making.equivalent };
   if (cases.length === 0) return { ...base, fate: "survived", says: "no case says that it finds it" };
   const answer = await thread.play({ id: mutant.id, edits: making.edits, way, cases: cases.map(({ id }) => id) });
   if (answer === null)

@@ -5,7 +5,7 @@ import type { Case } from "../case/case.js";
 import { UsageError } from "./exit.js";
 import { nearest } from "../run/nearest.js";
 import { wireExampleOf } from "./wire-example.js";
-import type { Suite } from "../run/suite.js";
+import type { Mutant, Suite } from "../run/suite.js";
 
 const ON_THE_WIRE = {
   clause: "On the wire",
@@ -31,9 +31,17 @@ function clausePage(suite: Suite, clause: Clause) {
   return { clause, cases, mutants, invariants, example: wireExampleOf(clause) };
 }
 
+/** Which cases find a mutant, or why none can. */
+const foundBy = (suite: Suite, { id, equivalent }: Mutant): string => {
+  if (equivalent !== undefined) return `Found by nothing, for it is equivalent: ${equivalent}`;
+  return `Found by: ${killersOf(suite, id).join(", ") || "-"}`;
+};
+
+const killersOf = (suite: Suite, id: string): string[] =>
+  suite.cases.filter(({ kills }) => kills.includes(id)).map((one) => one.id);
+
 function clauseText(suite: Suite, clause: Clause): string {
   const { cases, mutants, invariants, example } = clausePage(suite, clause);
-  const killers = (id: string) => suite.cases.filter(({ kills }) => kills.includes(id)).map((one) => one.id);
   const lines = [
     `${clause.id}  ${KEYWORDS[clause.level]}, binds ${clause.actor === "both" ? "both sides" : `the ${clause.actor}`}, since ${clause.since}`,
     clause.text,
@@ -52,7 +60,7 @@ function clauseText(suite: Suite, clause: Clause): string {
     ...invariants.map(({ id, says }) => `  ${id}  ${says}`),
     "",
     mutants.length === 0 ? "No mutant." : `Mutants (${mutants.length})`,
-    ...mutants.map(({ id, actor, says }) => `  ${id} (${actor})  ${says} Found by: ${killers(id).join(", ") || "-"}`),
+    ...mutants.map((mutant) => `  ${mutant.id} (${mutant.actor})  ${mutant.says} ${foundBy(suite, mutant)}`),
   ];
   if (example) {
     lines.push("", `${ON_THE_WIRE[example.of]} (vector ${example.id}): ${example.about}`, `  ${wrapped(example.hex)}`);
@@ -108,9 +116,8 @@ export function explained(suite: Suite, written: string, asJson: boolean): strin
     return `${id}  an invariant, judges the ${actor} in every case\n${says}\nProves ${proves.join(", ")}`;
   }
   if (mutant) {
-    const killers = suite.cases.filter(({ kills }) => kills.includes(id)).map((each) => each.id);
-    if (asJson) return JSON.stringify({ ...mutant, foundBy: killers }, null, 1);
-    return `${id}  a broken ${mutant.actor}\n${mutant.says}\nBreaks ${mutant.breaks.join(", ")}\nFound by: ${killers.join(", ") || "-"}`;
+    if (asJson) return JSON.stringify({ ...mutant, foundBy: killersOf(suite, id) }, null, 1);
+    return `${id}  a broken ${mutant.actor}\n${mutant.says}\nBreaks ${mutant.breaks.join(", ")}\n${foundBy(suite, mutant)}`;
   }
   const all = [
     ...suite.clauses.keys(),

@@ -7,6 +7,7 @@ import { encodeRecord, RecordStream } from "../codec/codec.js";
 import type { Json } from "../codec/json.js";
 import { crcOf } from "../case/scope.js";
 import { NotUsable, type RunningServer, type ServerUnderTest, WouldNotStart } from "../subject/subject.js";
+import { portOf } from "../subject/told.js";
 import { dial, DialRefused, type Wire } from "../wire/connection.js";
 import type { Clock } from "./clock.js";
 
@@ -25,11 +26,10 @@ class Talk {
     readonly patienceMs: number,
   ) {}
 
-  async open(server: RunningServer): Promise<void> {
-    const { websocket, tcp } = server.urls;
-    const stream = new RecordStream(websocket === undefined ? "tcp" : "websocket", FRAME_BYTES_MAX);
+  async open(url: string): Promise<void> {
+    const stream = new RecordStream(url.startsWith("ws") ? "websocket" : "tcp", FRAME_BYTES_MAX);
     const dialled = await dial(
-      (websocket ?? tcp)!,
+      url,
       { split: "whole", timeoutMs: this.patienceMs },
       {
         bytes: (bytes) => {
@@ -81,6 +81,40 @@ function firstMessage(user: string): Json {
   };
 }
 
+/** How an address begins, and what is spoken there; first what is likely to have been meant. */
+const SPOKEN: Readonly<Record<string, string>> = {
+  "ws:": "WebSocket (HTTP)",
+  "wss:": "WebSocket over TLS (HTTPS)",
+  "tcp:": "TCP",
+  "tls:": "TCP over TLS",
+};
+
+/** A sentence when something else is spoken at this port than its URL says. */
+async function spokenOtherwise(url: string, clock: Clock, patienceMs: number): Promise<string | null> {
+  const { protocol, hostname, pathname } = new URL(url);
+  for (const [other, spoken] of Object.entries(SPOKEN)) {
+    if (other === protocol) continue;
+    const isWebSocket = other.startsWith("ws");
+    const there = `${other}//${hostname}:${portOf(url)}${isWebSocket && pathname !== "/" ? pathname : ""}`;
+    const talk = new Talk(clock, patienceMs);
+    try {
+      await talk.open(there);
+      // Who refuses this token speaks imwire as well. A real one is not sent where nobody asked to send it.
+      const answer = await talk.ask(helloOf("none", "none"), "welcome", "error");
+      if (answer !== null || isWebSocket) {
+        return `At ${url} ${spoken} is spoken and not ${SPOKEN[protocol]}: give it as --url ${there}.`;
+      }
+    } catch (error) {
+      if (!(error instanceof DialRefused)) throw error;
+      if (error.status === null || protocol.startsWith("ws")) continue;
+      return `At ${url} HTTP is spoken and not ${SPOKEN[protocol]}, and no WebSocket at / (status ${error.status}): give the port that the server has for it, or where its WebSocket is, as --url ${there}/path.`;
+    } finally {
+      talk.wire?.end();
+    }
+  }
+  return null;
+}
+
 /** @throws WouldNotStart when the server takes no connection, or not the tokens that the suite has for it. */
 export async function probe(
   way: ServerUnderTest["way"],
@@ -88,16 +122,25 @@ export async function probe(
   user: string,
   { clock, patienceMs }: { readonly clock: Clock; readonly patienceMs: number },
 ): Promise<void> {
+  const [url, ...others] = [server.urls.websocket, server.urls.tcp].filter((each) => each !== undefined);
+  const token = server.tokenOf(user);
   const talks: Talk[] = [];
-  const said = async (token: string): Promise<{ talk: Talk; answer: Json | null }> => {
+  const said = async (to: string): Promise<{ talk: Talk; answer: Json | null }> => {
     const talk = new Talk(clock, patienceMs);
-    await talk.open(server);
     talks.push(talk);
-    return { talk, answer: await talk.ask(helloOf(token, `${user}-1`), "welcome", "error") };
+    const refused = await talk.open(to).then(
+      () => null,
+      (error: unknown) => error,
+    );
+    const answer = refused === null ? await talk.ask(helloOf(token, `${user}-1`), "welcome", "error") : null;
+    // An address that somebody wrote may be that of another port.
+    const instead = answer === null && way === "url" ? await spokenOtherwise(to, clock, patienceMs) : null;
+    if (instead !== null) throw new WouldNotStart(instead);
+    if (refused !== null) throw refused;
+    return { talk, answer };
   };
   try {
-    const token = server.tokenOf(user);
-    const { talk, answer } = await said(token);
+    const { talk, answer } = await said(url!);
     const code = (answer?.["error"] as Json | undefined)?.["code"];
     if (code === "ERROR_CODE_TOKEN_REJECTED") {
       throw new WouldNotStart(
@@ -112,6 +155,7 @@ export async function probe(
       );
     }
     if (named !== undefined && server.knowsGroups) await isNew(talk, user);
+    for (const other of others) await said(other);
   } catch (error) {
     if (!(error instanceof DialRefused)) throw error;
     if (way === "url")

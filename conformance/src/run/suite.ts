@@ -13,6 +13,8 @@ export interface Mutant {
   readonly actor: "server" | "client";
   readonly breaks: readonly string[];
   readonly says: string;
+  /** Why nobody outside can tell it from a sound implementation, where that is so. */
+  readonly equivalent?: string;
 }
 
 export interface Suite {

@@ -32,6 +32,14 @@ export interface Handlers {
 /** The other side would not have it: nothing listens, or the upgrade was refused. */
 export class DialRefused extends Error {
   override name = "DialRefused";
+  /** The status of HTTP that came in place of an upgrade. */
+  readonly status: number | null;
+
+  constructor(message: string) {
+    super(message);
+    const [, status] = /\(Unexpected server response: (\d+)\)$/.exec(message) ?? [];
+    this.status = status === undefined ? null : Number(status);
+  }
 }
 
 export interface Wire {

@@ -1,11 +1,14 @@
 /** Runs against what is good, broken, dead or half there. */
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import {
   CLIENT,
   developmentServer,
+  developmentServerUrls,
   folder,
   imwire,
   LAST,
@@ -35,6 +38,44 @@ describe("a server by URL", { timeout: 120_000 }, () => {
     const other = await imwire(["server", "--url", url, "--token-template", "dev:x{user}", ...FEW]);
     expect(other.err).toMatch(/takes the token .* for one of the user/);
     expect(other.code).toBe(4);
+  });
+
+  test("at the address of another port is told of with the address that was meant", async () => {
+    const [websocket, tcp] = (await developmentServerUrls("--tcp-port", "0")) as [string, string];
+    const other = (url: string, scheme: string) => url.replace(/^\w+/, scheme);
+    for (const [urls, wrong, meant] of [
+      [[other(websocket, "tcp")], other(websocket, "tcp"), websocket],
+      [[other(tcp, "ws")], other(tcp, "ws"), tcp],
+      [[other(websocket, "wss")], other(websocket, "wss"), websocket],
+      [[websocket, other(websocket, "tcp")], other(websocket, "tcp"), websocket],
+    ] as const) {
+      const words = ["--token-template", "dev:{user}", ...FEW];
+      const ended = await imwire(["server", ...urls.flatMap((url) => ["--url", url]), ...words]);
+      expect(ended.err).toMatch(/^imwire-conformance: At .* is spoken and not .*\n$/);
+      expect(ended.err).toContain(`At ${wrong} `);
+      expect(ended.err).toContain(`: give it as --url ${meant}.\n`);
+      expect(ended.code).toBe(4);
+    }
+    const both = await imwire(["server", "--url", websocket, "--url", tcp, "--token-template", "dev:{user}", ...FEW]);
+    expect(both.code).toBe(0);
+  });
+
+  test("at a port of HTTP without a WebSocket is told of as that", async () => {
+    const http = createServer((_, response) => response.writeHead(404).end());
+    await new Promise<void>((resolve) => http.listen(0, "127.0.0.1", resolve));
+    const { port } = http.address() as AddressInfo;
+    const ended = await imwire([
+      "server",
+      "--url",
+      `tcp://127.0.0.1:${port}`,
+      "--token-template",
+      "dev:{user}",
+      ...FEW,
+    ]);
+    http.close();
+    expect(ended.err).toContain(`At tcp://127.0.0.1:${port} HTTP is spoken and not TCP`);
+    expect(ended.err).toContain("(status 404)");
+    expect(ended.code).toBe(4);
   });
 
   test("knows the groups of a file of accounts, which is good for one run", async () => {

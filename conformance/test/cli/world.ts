@@ -82,8 +82,12 @@ export const wordsOf = ({ cases }: Result): Record<string, string> =>
       .toSorted(([a], [b]) => (a < b ? -1 : 1)),
   );
 
-/** `imwire-server` for development, which runs until the tests end. */
-export function developmentServer(...words: string[]): Promise<string> {
+/** `imwire-server` for development, which runs until the tests end. @returns Its URL for WebSocket. */
+export const developmentServer = async (...words: string[]): Promise<string> =>
+  (await developmentServerUrls(...words))[0]!;
+
+/** The same. @returns Its URLs: the one for WebSocket, and with --tcp-port one for TCP. */
+export function developmentServerUrls(...words: string[]): Promise<string[]> {
   const runtime = file("../../../runtime/bin/imwire-server.mjs");
   const child = spawn(process.execPath, [runtime, "--dev", "--memory", "--port", "0", ...words], {
     cwd: folder,
@@ -95,8 +99,8 @@ export function developmentServer(...words: string[]): Promise<string> {
   return new Promise((resolve, reject) => {
     child.stderr.on("data", (data: Buffer) => {
       text += data.toString();
-      const [, url] = /"(ws:\/\/127\.0\.0\.1:\d+)[^"]*"/.exec(text) ?? [];
-      if (url !== undefined && text.includes('"ready"')) resolve(url);
+      if (!text.includes('"ready"')) return;
+      resolve([...text.matchAll(/"url":"((?:ws|tcp):\/\/127\.0\.0\.1:\d+)"/g)].map(([, url]) => url!));
     });
     child.on("exit", () => reject(new Error(text)));
   });

@@ -270,6 +270,23 @@ for (const transport of ["tcp", "websocket"] as const) {
       expect(await client.gets(1)).toEqual([pong(1)]);
     });
 
+    it("loses what a stall has kept with a connection that is cut, as where one direction has died in silence", async () => {
+      const { proxy, connect } = await world(transport);
+      const { client, server } = await connect();
+      proxy.stall("client");
+      server.tell(pong(1));
+      client.tell(ping(1));
+      expect(await server.gets(1)).toEqual([ping(1)]);
+      expect([client.closed, server.closed, client.frames]).toEqual([null, null, []]);
+      expect(proxy.cut()).toBe(1);
+      await Promise.all([client.ends(), server.ends()]);
+      proxy.resume("client");
+      const next = await connect();
+      next.server.tell(pong(2));
+      expect(await next.client.gets(1)).toEqual([pong(2)]);
+      expect(client.frames).toEqual([]);
+    });
+
     it("takes no connections, and takes them again at the same address", async () => {
       const { proxy, connect } = await world(transport);
       const { client, server } = await connect();

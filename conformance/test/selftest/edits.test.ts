@@ -39,7 +39,7 @@ describe("an edit", () => {
 });
 
 describe("the mutants", () => {
-  const { mutants } = loadSuite();
+  const { mutants, cases } = loadSuite();
   const makings = loadMakings(new Map([...mutants.values()].map(({ id, actor }) => [id, actor])));
 
   it("are made by edits that fit the sources as they are", () => {
@@ -50,7 +50,6 @@ describe("the mutants", () => {
       return known;
     };
     const wrong = [...makings].flatMap(([id, making]) => {
-      if (!("edits" in making)) return [];
       return problems(() => {
         for (const file of new Set(making.edits.map((each) => each.file))) {
           edited(
@@ -62,6 +61,14 @@ describe("the mutants", () => {
     });
     expect(wrong).toEqual([]);
     expect(makings.size).toBeGreaterThan(0);
+  });
+
+  it("that are equivalent are not made, and no case says that it finds them", () => {
+    for (const { id, equivalent } of mutants.values()) {
+      if (equivalent === undefined) continue;
+      expect(makings.has(id), id).toBe(false);
+      expect(cases.filter(({ kills }) => kills.includes(id)).map((one) => one.id)).toEqual([]);
+    }
   });
 
   it("of a side are made for that side", () => {

@@ -4,7 +4,7 @@ import { afterAll, describe, expect, it } from "vitest";
 import { buildRoot } from "../../dist-selftest/src/build.js";
 import { gatesOf } from "../../dist-selftest/src/gates.js";
 import { play } from "../../dist-selftest/src/play.js";
-import type { MutantResult } from "../../dist-selftest/src/selftest.js";
+import { type MutantResult, selftest } from "../../dist-selftest/src/selftest.js";
 import type { Edit } from "../../dist-selftest/src/edits.js";
 import { loadSuite, type Mutant } from "../../dist/run/suite.js";
 
@@ -77,6 +77,13 @@ describe("the gates", () => {
       ];
       expect(broken(results)).toEqual(["of the mutants that break a MUST are killed, of 100 % asked"]);
     }
+  });
+
+  it("count a MUST NOT as a MUST", async () => {
+    expect(suite.clauses.get("FRAME-22")!.level).toBe("mustNot");
+    const only = ["client-acts-behind-break"];
+    const [found] = await selftest(suite, { only, ways: ["in-process"], jobs: 1 });
+    expect(found).toMatchObject({ mutant: { breaks: ["FRAME-22"] }, isMust: true, fate: "killed" });
   });
 
   it("do not count what is equivalent", () => {
