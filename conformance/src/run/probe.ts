@@ -155,7 +155,8 @@ export async function probe(
       );
     }
     if (named !== undefined && server.knowsGroups) await isNew(talk, user);
-    for (const other of others) await said(other);
+    // A server that was started says itself which ports it has.
+    if (way === "url") for (const other of others) await said(other);
   } catch (error) {
     if (!(error instanceof DialRefused)) throw error;
     if (way === "url")
