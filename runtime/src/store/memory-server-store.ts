@@ -56,8 +56,7 @@ interface Conversation {
 }
 
 const sendKey = (sender: string, id: Uint8Array) => `${idKey(id)}${sender}`;
-const cursorKey = (user: string, device: string, key: ConversationKey) =>
-  `${user.length}:${user}${device.length}:${device}${key}`;
+const cursorKey = (user: string, device: string, key: ConversationKey) => JSON.stringify([user, device, key]);
 
 export class MemoryServerStore implements ServerStore {
   readonly epoch: string;
