@@ -141,8 +141,9 @@ export class WouldNotStart extends Error {
    */
   constructor(
     readonly says: string,
-    { startedBy, cause }: { readonly startedBy?: string | undefined; readonly cause?: unknown } = {},
+    more: { readonly startedBy?: string | undefined; readonly cause?: unknown } = {},
   ) {
+    const { startedBy, cause } = more;
     super(startedBy === undefined ? says : `${says} It was started by: ${startedBy}`, { cause });
   }
 }
