@@ -364,6 +364,8 @@ const pushJoins = invariant(
   },
 );
 
+const CHANGES_WHAT_IS_VISIBLE = /"(addMember|removeMember|expire)"/u;
+
 /**
  * Judged of a foreign entry in front of a session's first acceptance that was itself sent in this history, so that the
  * device can have it only by what the history shows. Where members come and go it might not be visible.
@@ -377,7 +379,7 @@ const ackBehindOthers = invariant(
   },
   (view, find) => {
     const { sends } = ledgerOf(view);
-    if (view.controls.length > 0) return;
+    if (view.controls.some((detail) => CHANGES_WHAT_IS_VISIBLE.test(detail))) return;
     /** Accepted entries by slot, and the session that sent them. */
     const senders = new Map<string, Item>();
     for (const { accepts, transmissions } of sends.values()) {

@@ -519,6 +519,12 @@ export class ServerCore {
         this.#touch(seat);
       }
     }
+    // A session that leaves is handed nothing any more, and its SendAck still names what is in front. Clause AWAY-4.
+    const { seat: sender } = ticket;
+    if (sender.session.phase === "leaving") {
+      const own = { kind: "committed", at, key: ticket.key, entry, own: true, visibleFrom } as const;
+      this.#deliver(sender, sender.place!, own, at);
+    }
   }
 
   /** Tells the members of a raised mark, and the user's own other devices of a read one. Clauses READ-2, READ-4. */
