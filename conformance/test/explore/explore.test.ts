@@ -41,6 +41,14 @@ describe("our own pair", () => {
     expect(missing(result, sound.capabilities).map(({ id }) => id)).toContain("takeover");
   });
 
+  it.each([[5_052_344, "SEND-10: a send that was refused for later, and its application stopped and started again"]])(
+    "keeps every promise in seed %i, which once said that it does not (%s)",
+    async (seed) => {
+      const { found } = await exploring(sound, { seed, runs: 1 });
+      expect([...found.keys()]).toEqual([]);
+    },
+  );
+
   it("whose chance is not the seed's is called unsteady, with whom that hints at", async () => {
     let lives = 0;
     const fickle = exploredInProcess((clock, seed) => referencePair()(clock, seed + (seed === 0 ? 0 : ++lives)));

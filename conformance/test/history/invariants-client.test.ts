@@ -327,6 +327,11 @@ const STORIES: Stories = {
       s.s(1, refused(1, later({ retryAfterMs: 1000 })));
       s.wait(1000);
       s.c(1, sendReq(1));
+      s.s(1, refused(1, later({ retryAfterMs: 1000 })));
+      s.app("ann-1", { do: "stop" });
+      s.app("ann-1", { do: "start" });
+      s.session(2, "ann-1");
+      s.c(2, sendReq(1));
     },
     breaks: [
       broken("SEND-10", (s) => {

@@ -176,12 +176,17 @@ const repeatsWait = invariant(
     const ends = view.steps.flatMap((step) =>
       step.kind === "process" && step.event.what !== "started" ? [step.event.n] : [],
     );
+    const stops = view.steps.flatMap((step) =>
+      step.kind === "app" && step.message["do"] === "stop" ? [{ n: step.event.n, device: step.event.device }] : [],
+    );
     walkRepeats(
       view,
       (item) => refusedOf(item)["retry"] === "RETRY_CLASS_LATER",
       (item, refusal) => {
-        // What a program has in mind ends with it.
+        // What a program has in mind ends with it, be it a process or one that its application stopped and started again.
         if (ends.some((n) => n > refusal.event.n && n < item.event.n)) return;
+        if (stops.some(({ n, device }) => device === item.link.device && n > refusal.event.n && n < item.event.n))
+          return;
         const waited = item.event.at - refusal.event.at;
         const retryAfter = numberOf(refusedOf(refusal)["retryAfterMs"]);
         const least = refusal.link === item.link ? numberOf(item.link.timers["sendRetryMsMin"]) : 0;
