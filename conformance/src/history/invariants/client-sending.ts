@@ -173,20 +173,19 @@ const repeatsWait = invariant(
     says: "A refused send is repeated neither before retry_after_ms nor before send_retry_ms_min have passed.",
   },
   (view, find) => {
-    const ends = view.steps.flatMap((step) =>
-      step.kind === "process" && step.event.what !== "started" ? [step.event.n] : [],
-    );
-    const stops = view.steps.flatMap((step) =>
-      step.kind === "app" && step.message["do"] === "stop" ? [{ n: step.event.n, device: step.event.device }] : [],
-    );
+    // What a program has in mind ends with it: with a process, or where its application stops a device.
+    const ends = view.steps.flatMap((step): { readonly n: number; readonly device: string | null }[] => {
+      if (step.kind === "process" && step.event.what !== "started") return [{ n: step.event.n, device: null }];
+      if (step.kind === "app" && step.message["do"] === "stop") return [{ n: step.event.n, device: step.event.device }];
+      return [];
+    });
+    const hasEnded = (name: string, from: number, to: number) =>
+      ends.some(({ n, device }) => (device === null || device === name) && n > from && n < to);
     walkRepeats(
       view,
       (item) => refusedOf(item)["retry"] === "RETRY_CLASS_LATER",
       (item, refusal) => {
-        // What a program has in mind ends with it, be it a process or one that its application stopped and started again.
-        if (ends.some((n) => n > refusal.event.n && n < item.event.n)) return;
-        if (stops.some(({ n, device }) => device === item.link.device && n > refusal.event.n && n < item.event.n))
-          return;
+        if (hasEnded(item.link.device, refusal.event.n, item.event.n)) return;
         const waited = item.event.at - refusal.event.at;
         const retryAfter = numberOf(refusedOf(refusal)["retryAfterMs"]);
         const least = refusal.link === item.link ? numberOf(item.link.timers["sendRetryMsMin"]) : 0;
