@@ -543,6 +543,17 @@ const STORIES: Stories = {
         s.c(2, sendReq(2, {}, { userId: "ann" }));
         return [other, s.s(2, accepted(2, 2, {}, { userId: "ann" }))];
       }),
+      broken("PUSH-11", (s) => {
+        s.session(1, "ann-1");
+        s.session(2, "bob-1");
+        const other = s.c(1, sendReq(1));
+        s.s(1, accepted(1, 1));
+        s.s(2, headNotify(1, { userId: "ann" }));
+        s.c(2, sendReq(2, {}, { userId: "ann" }));
+        s.session(3, "bob-1");
+        s.c(3, sendReq(2, {}, { userId: "ann" }));
+        return [other, s.s(3, accepted(2, 2, { duplicate: true }, { userId: "ann" }))];
+      }),
     ],
   },
   "no-strangers": {

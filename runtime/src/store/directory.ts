@@ -79,7 +79,7 @@ export class Directory {
     return this.#groups.get(key)?.stays.get(user) ?? NEVER;
   }
 
-  /** Where the present stay of a member began. */
+  /** Where the latest stay of a member began. */
   since(key: ConversationKey, user: string): Seq {
     return this.stays(key, user).at(-1)?.from ?? 1n;
   }

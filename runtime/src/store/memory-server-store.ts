@@ -185,6 +185,7 @@ export class MemoryServerStore implements ServerStore {
   #append(draft: Draft, wallMs: bigint): Outcome {
     const key = draft.conversation;
     const membership = this.#directory.membership(key, draft.sender);
+    const visibleFrom = this.#directory.since(key, draft.sender);
     const existing = this.#conversations.get(key);
     const seq = existing?.sends.get(sendKey(draft.sender, draft.clientMsgId));
     const slot = seq === undefined ? undefined : slotAt(existing!, seq);
@@ -198,6 +199,7 @@ export class MemoryServerStore implements ServerStore {
               sameContent: sameContent(Message.decode(slot.message), draft),
             },
       membership,
+      visibleFrom,
       predecessorAccepted:
         draft.predecessor.length === 0 || existing?.sends.has(sendKey(draft.sender, draft.predecessor)) === true,
     });
@@ -208,7 +210,6 @@ export class MemoryServerStore implements ServerStore {
     conversation.slots.push({ entry, serverTimeMs: wallMs, message, gone: false });
     conversation.sends.set(sendKey(draft.sender, draft.clientMsgId), head);
     conversation.changed = conversation.active = ++this.#change;
-    const visibleFrom = this.#directory.since(key, draft.sender);
     return { kind: "appended", entry, serverTimeMs: wallMs, audience: this.#directory.audience(key), visibleFrom };
   }
 

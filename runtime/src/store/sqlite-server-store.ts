@@ -410,8 +410,10 @@ export class SqliteServerStore implements ServerStore {
   #append(draft: Draft, wallMs: bigint): Outcome {
     const { conversation: key, sender, clientMsgId } = draft;
     const existing = this.#find(key);
+    const visibleFrom = this.#directory.since(key, sender);
     const facts = {
       membership: this.#directory.membership(key, sender),
+      visibleFrom,
       predecessorAccepted: draft.predecessor.length === 0 || this.#isAccepted(existing, sender, draft.predecessor),
     };
     const ifNew = judgeSend(draft, { known: null, ...facts });
@@ -429,7 +431,6 @@ export class SqliteServerStore implements ServerStore {
         mark.ownAboveRead++;
         mark.latest = clientMsgId.slice();
         this.#touched.marks.add(mark);
-        const visibleFrom = this.#directory.since(key, draft.sender);
         return { kind: "appended", entry, serverTimeMs: wallMs, audience: this.#directory.audience(key), visibleFrom };
       }
     }

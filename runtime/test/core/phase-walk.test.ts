@@ -371,7 +371,7 @@ describe("the cores whose phases are those of a conversation or a send", () => {
         { kind: "received", at: 0, request: sendReq(1) },
         { kind: "received", at: 0, request: sendReq(1, { conversation: undefined }) },
       ],
-      decided: [{ kind: "decided", ticket, outcome: { kind: "known", seq: 1n, serverTimeMs: 1n } }],
+      decided: [{ kind: "decided", ticket, outcome: { kind: "known", seq: 1n, serverTimeMs: 1n, visibleFrom: 1n } }],
       failed: [{ kind: "failed", ticket, fate: "unknown" }],
       ended: [{ kind: "ended" }],
     });
@@ -381,9 +381,8 @@ describe("the cores whose phases are those of a conversation or a send", () => {
   test("delivery", () => {
     const key = "gteam";
     const inputs = all<DeliveryInput>({
-      committed: [1n, 2n, 5n].flatMap((seq) =>
-        [true, false].map((own) => ({ kind: "committed" as const, at: 0, key, entry: kept(seq), own })),
-      ),
+      committed: [1n, 2n, 5n].map((seq) => ({ kind: "committed", at: 0, key, entry: kept(seq) })),
+      own: [1n, 2n, 5n].map((seq) => ({ kind: "own", key, seq, visibleFrom: 1n })),
       sending: [{ kind: "sending", key }],
       cursor: [0n, 1n, null].map((cursor) => ({ kind: "cursor", at: 0, key, cursor })),
       after: [{ kind: "after", key, after: 1n }],

@@ -130,7 +130,7 @@ export function serverStoreContract(name: string, open: () => Promise<OpenedStor
     test("DEDUP-2, DEDUP-5: a repeat has the first seq and time, with another predecessor and clock too", async () => {
       const store = await begin(send(CHAT, "alice", 1));
       await store.do(send(CHAT, "alice", 2));
-      const known = { kind: "known", seq: 1n, serverTimeMs: 1001n };
+      const known = { kind: "known", seq: 1n, serverTimeMs: 1001n, visibleFrom: 1n };
       expect(await store.do(send(CHAT, "alice", 1))).toEqual([known]);
       expect(await store.do(send(CHAT, "alice", 1, { predecessor: id(99), clientTimeMs: 5n }))).toEqual([known]);
     });
@@ -206,6 +206,16 @@ export function serverStoreContract(name: string, open: () => Promise<OpenedStor
       expect(await store.do(send(GROUP, "carol", 1))).toEqual([refused(ErrorCode.ERROR_CODE_NOT_FOUND)]);
       expect(await store.do(send(CHAT, "carol", 1))).toEqual([refused(ErrorCode.ERROR_CODE_NOT_FOUND)]);
       expect(await store.do(send(groupKey("none"), "carol", 1))).toEqual([refused(ErrorCode.ERROR_CODE_NOT_FOUND)]);
+    });
+
+    test("PUSH-11: with a send, new or repeated, comes the first entry that its sender may see", async () => {
+      const store = await begin(createGroup(["alice", "bob"]), ...sends(GROUP, "bob", 1, 3), add("carol"));
+      expect(await store.do(send(GROUP, "carol", 1))).toMatchObject([{ kind: "appended", visibleFrom: 4n }]);
+      expect(await store.do(send(GROUP, "carol", 1))).toMatchObject([{ kind: "known", seq: 4n, visibleFrom: 4n }]);
+      await store.do(remove("carol"), send(GROUP, "bob", 4));
+      expect(await store.do(send(GROUP, "carol", 1))).toMatchObject([{ kind: "known", seq: 4n, visibleFrom: 4n }]);
+      await store.do(add("carol"));
+      expect(await store.do(send(GROUP, "carol", 1))).toMatchObject([{ kind: "known", seq: 4n, visibleFrom: 6n }]);
     });
 
     test("QUERY-1, QUERY-2, QUERY-6: sends are answered in order, the user's own only", async () => {
@@ -342,7 +352,7 @@ export function serverStoreContract(name: string, open: () => Promise<OpenedStor
       const { lines, floor } = await store.page(CHAT, "bob", 0n);
       expect(lines).toEqual(["1 alice tombstone 1", "2 alice tombstone 1", "3 alice message 3"]);
       expect(floor).toBe(1n);
-      expect(await store.do(send(CHAT, "alice", 1))).toEqual([{ kind: "known", seq: 1n, serverTimeMs: 1001n }]);
+      expect(await store.do(send(CHAT, "alice", 1))).toMatchObject([{ kind: "known", seq: 1n, serverTimeMs: 1001n }]);
       const other = send(CHAT, "alice", 1, { contentType: "text/plai", body: new TextEncoder().encode("nmessage 1") });
       expect(await store.do(other)).toEqual([refused(ErrorCode.ERROR_CODE_ID_CONFLICT)]);
       expect((await store.do(send(CHAT, "alice", 4, { predecessor: id(1) })))[0]!.kind).toBe("appended");

@@ -367,15 +367,16 @@ const pushJoins = invariant(
 const CHANGES_WHAT_IS_VISIBLE = /"(addMember|removeMember|expire)"/u;
 
 /**
- * Judged of a foreign entry in front of a session's first acceptance that was itself sent in this history, so that the
- * device can have it only by what the history shows. Where members come and go it might not be visible.
+ * Judged of a foreign entry in front of an acceptance that was itself sent in this history, so that the device can have it
+ * only by what the history shows: in any session that may have moved its cursor, and by notice in this session. Where
+ * members come and go it might not be visible.
  */
 const ackBehindOthers = invariant(
   {
     id: "ack-behind-others",
     actor: "server",
     proves: ["PUSH-11"],
-    says: "Before a session's own entry n is acknowledged, everything up to n-1 has been handed or notified to it.",
+    says: "Before a session's own entry n is acknowledged, for the first time or again, everything up to n-1 has been handed or notified to it.",
   },
   (view, find) => {
     const { sends } = ledgerOf(view);
@@ -388,26 +389,24 @@ const ackBehindOthers = invariant(
       }
     }
     const isOneDevice = (a: Link, b: Link) => a.epoch === b.epoch && a.user === b.user && a.deviceId === b.deviceId;
-    const noticed = new Map<string, bigint>();
-    const notice = (key: string, upTo: bigint) => noticed.set(key, higher(noticed.get(key) ?? 0n, upTo));
+    /** A session has one Talk of each conversation. */
+    const noticed = new Map<Talk, bigint>();
+    const notice = (talk: Talk, upTo: bigint) => noticed.set(talk, higher(noticed.get(talk) ?? 0n, upTo));
     walkReach(
       view,
       (item, reach) => {
         const { link, body, kind } = item;
         if (!item.fromServer || !item.sent || link.clientUnread || link.serverUnread) return;
-        for (const { talk, head } of statesOf(item)) if (talk) notice(talk.ofDevice, head);
+        for (const { talk, head } of statesOf(item)) if (talk) notice(talk, head);
         if (kind !== "headNotify" && kind !== "offlinePage" && kind !== "sendAck") return;
         const talk = talkOf(item);
         if (talk === null) return;
-        const key = talk.ofDevice;
-        if (kind !== "sendAck") notice(key, bigOf(body["head"]));
-        const accepted = objectOf(body["accepted"]);
-        if (kind !== "sendAck" || !("accepted" in body) || accepted["duplicate"] === true) return;
-        const seq = bigOf(accepted["seq"]);
+        if (kind !== "sendAck") return void notice(talk, bigOf(body["head"]));
+        const seq = bigOf(objectOf(body["accepted"])["seq"]);
         if (seq < 2n) return;
         const before = senders.get(keyOf(talk.log, seq - 1n));
         if (!before || isOneDevice(before.link, link)) return;
-        const told = higher(reach.upTo(key), noticed.get(key) ?? 0n);
+        const told = higher(reach.upTo(talk.ofDevice), noticed.get(talk) ?? 0n);
         const text = () =>
           `connection ${link.id}: SendAck of seq ${seq}, and of what is in front of it the device knows up to ${told}`;
         find.expect(told >= seq - 1n, "PUSH-11", text, before, item);

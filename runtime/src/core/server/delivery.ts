@@ -10,9 +10,9 @@
  * | asking | cursor | level or behind | Push when it is the entry in front, HeadNotify otherwise | PUSH-2, PUSH-3 |
  * | level: handed = head | committed head+1, room in the window | level | Push | PUSH-2 |
  * | level | committed head+1, no room | behind | HeadNotify at the flush | PUSH-3, PUSH-7 |
- * | level | own send committed as head+1 | level | none: its SendAck fills the slot | PUSH-15 |
+ * | level | own send in the slot behind | level | none: its SendAck fills the slot | PUSH-15 |
  * | behind: handed < head | committed | behind | HeadNotify at the flush, joined | PUSH-10 |
- * | asking, behind | own send committed | as it was | HeadNotify up to the slot before it | PUSH-11 |
+ * | asking, behind | own send, new or repeated | as it was | HeadNotify up to the slot before it | PUSH-11 |
  * | any | page or `after` | level or behind | handed moves when it joins | PUSH-13, PULL-5 |
  * | any | DeliverAck above the last | as it was | cursors move, joined, at the flush | ACK-6 |
  * | any | DeliverAck at or below the last | as it was | none | ACK-4 |
@@ -24,13 +24,13 @@ import { bigMax, type Millis, type Seq } from "../basics.js";
 import type { ConversationKey, KeptEntry } from "./model.js";
 
 export type DeliveryInput =
-  /** An entry is durable. `own`: this session sent it, and its SendAck follows. */
+  /** An entry is durable that another session sent. */
+  | { readonly kind: "committed"; readonly at: Millis; readonly key: ConversationKey; readonly entry: KeptEntry }
+  /** What this session sent is in the conversation, just now or since an earlier transmission: its SendAck follows. */
   | {
-      readonly kind: "committed";
-      readonly at: Millis;
+      readonly kind: "own";
       readonly key: ConversationKey;
-      readonly entry: KeptEntry;
-      readonly own: boolean;
+      readonly seq: Seq;
       /** The lowest seq that the user may see: of what is below nothing is said. */
       readonly visibleFrom: Seq;
     }
@@ -70,7 +70,7 @@ export type DeliveryEffect =
   /** The next push would be beyond the last push_seq. Clause LIM-11. */
   | { readonly kind: "exhausted" };
 
-/** Own slots above the cursor that a line remembers; more only cost a repeat. */
+/** Own slots above the cursor that a line remembers, rising; more, and what is repeated late, only cost a pull. */
 const OWN_SLOTS_MAX = 64;
 
 /** The last push_seq. Clause LIM-11. */
@@ -149,6 +149,8 @@ export class Delivery {
     switch (input.kind) {
       case "committed":
         return this.#committed(input);
+      case "own":
+        return this.#own(input);
       case "sending": {
         const line = this.#line(input.key);
         if (line.known || line.asked) return NONE;
@@ -182,27 +184,26 @@ export class Delivery {
     }
   }
 
-  #committed({
-    at,
-    key,
-    entry,
-    own,
-    visibleFrom,
-  }: Extract<DeliveryInput, { kind: "committed" }>): readonly DeliveryEffect[] {
+  #committed({ at, key, entry }: Extract<DeliveryInput, { kind: "committed" }>): readonly DeliveryEffect[] {
     const line = this.#line(key);
     line.head = bigMax(line.head, entry.seq);
     const effects: DeliveryEffect[] = [];
     this.#ask(line, effects);
-    if (own) {
-      const below = entry.seq - 1n;
-      if (below >= visibleFrom && below > line.handed && below > line.notified) this.#notify(line, below, effects);
-      line.waiting = null;
-      this.#fillOwn(line, entry.seq);
-    } else if (!line.known) {
-      line.waiting = entry;
-    } else {
-      this.#offer(line, entry, at, effects);
-    }
+    if (line.known) this.#offer(line, entry, at, effects);
+    else line.waiting = entry;
+    return effects;
+  }
+
+  #own({ key, seq, visibleFrom }: Extract<DeliveryInput, { kind: "own" }>): readonly DeliveryEffect[] {
+    const line = this.#line(key);
+    line.head = bigMax(line.head, seq);
+    const effects: DeliveryEffect[] = [];
+    this.#ask(line, effects);
+    const below = seq - 1n;
+    if (below >= visibleFrom && below > line.handed && below > line.notified) this.#notify(line, below, effects);
+    // The notice or the SendAck names it, unless it came behind what is being repeated.
+    if (line.waiting !== null && line.waiting.seq <= seq) line.waiting = null;
+    this.#fillOwn(line, seq);
     return effects;
   }
 
@@ -239,8 +240,10 @@ export class Delivery {
     if (line.known && line.handed === seq - 1n) line.handed = seq;
     // The sender learns this head from its SendAck: no notice is needed for it.
     else line.notified = bigMax(line.notified, seq);
-    if (line.own.length === OWN_SLOTS_MAX) line.own.shift();
-    line.own.push(seq);
+    if (seq > (line.own.at(-1) ?? line.cursor)) {
+      if (line.own.length === OWN_SLOTS_MAX) line.own.shift();
+      line.own.push(seq);
+    }
     if (line.known && this.#passOwn(line)) this.#moved.add(line);
   }
 

@@ -161,6 +161,8 @@ export class Intake {
 export interface SendFacts {
   /** The accepted send under the same key, and whether its content type and body are the same; null for none. */
   readonly known: { readonly seq: Seq; readonly serverTimeMs: bigint; readonly sameContent: boolean } | null;
+  /** The lowest seq of the sender's latest stay in the conversation. */
+  readonly visibleFrom: Seq;
   /** Whether the sender is in the conversation. */
   readonly membership: "member" | "former" | "stranger";
   /** Whether the predecessor, if there is one, has been accepted. */
@@ -178,7 +180,8 @@ export function judgeSend(
 ): Exclude<SendOutcome, { kind: "appended" }> | { kind: "append" } {
   if (facts.known !== null) {
     const { seq, serverTimeMs, sameContent } = facts.known;
-    return sameContent ? { kind: "known", seq, serverTimeMs } : no(ErrorCode.ERROR_CODE_ID_CONFLICT);
+    const { visibleFrom } = facts;
+    return sameContent ? { kind: "known", seq, serverTimeMs, visibleFrom } : no(ErrorCode.ERROR_CODE_ID_CONFLICT);
   }
   if (facts.membership === "stranger") return no(ErrorCode.ERROR_CODE_NOT_FOUND);
   if (facts.membership === "former") return no(ErrorCode.ERROR_CODE_FORBIDDEN);

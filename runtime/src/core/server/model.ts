@@ -133,13 +133,13 @@ export type Act =
 export type Outcome =
   | {
       readonly kind: "appended";
-      /** The lowest seq of the sender's present stay in the conversation. */
+      /** The lowest seq of the sender's latest stay in the conversation. */
       readonly visibleFrom: Seq;
       readonly entry: KeptEntry;
       readonly serverTimeMs: bigint;
       readonly audience: readonly string[];
     }
-  | { readonly kind: "known"; readonly seq: Seq; readonly serverTimeMs: bigint }
+  | { readonly kind: "known"; readonly seq: Seq; readonly serverTimeMs: bigint; readonly visibleFrom: Seq }
   | { readonly kind: "refused"; readonly code: ErrorCode; readonly retryAfterMs: number }
   /** `raised` is set when the member's marks rose with it; `audience` are those who may hear of it. */
   | { readonly kind: "moved"; readonly raised: Mark | null; readonly audience: readonly string[] }

@@ -12,7 +12,7 @@ import { Agenda } from "../agenda.js";
 import { errorFrame, FRAME_KINDS, InvariantError, type Millis, type ReceivedFrame, type Seq } from "../basics.js";
 import { Delivery, type DeliveryInput } from "./delivery.js";
 import { History, type HistoryEffect, type HistoryTicket } from "./history.js";
-import { Intake, type IntakeEffect, type SendTicket } from "./intake.js";
+import { Intake, type IntakeEffect, type SendOutcome, type SendTicket } from "./intake.js";
 import {
   type Act,
   type Answer,
@@ -472,9 +472,10 @@ export class ServerCore {
     const { seat } = ticket;
     switch (ticket.of) {
       case "send": {
-        if (outcome.kind === "appended") this.#announce(at, ticket, outcome);
+        const decided = outcome as SendOutcome;
+        if (decided.kind === "appended") this.#announce(at, ticket, decided);
+        if (decided.kind !== "refused") this.#nameWhatIsInFront(at, ticket, decided);
         const { intake } = seat.place ?? {};
-        const decided = outcome as Extract<Outcome, { kind: "appended" | "known" | "refused" }>;
         for (const effect of intake?.step({ kind: "decided", ticket: ticket.ticket, outcome: decided }) ?? []) {
           this.#intake(seat, effect);
         }
@@ -509,22 +510,30 @@ export class ServerCore {
     ticket: Extract<Ticket, { of: "send" }>,
     outcome: Extract<Outcome, { kind: "appended" }>,
   ): void {
-    const { entry, visibleFrom } = outcome;
+    const { entry } = outcome;
     for (const user of outcome.audience) {
       const devices = this.#users.get(user);
       if (!devices) continue;
       for (const seat of devices.values()) {
-        const own = seat === ticket.seat;
-        this.#deliver(seat, seat.place!, { kind: "committed", at, key: ticket.key, entry, own, visibleFrom }, at);
+        if (seat === ticket.seat) continue;
+        this.#deliver(seat, seat.place!, { kind: "committed", at, key: ticket.key, entry }, at);
         this.#touch(seat);
       }
     }
-    // A session that leaves is handed nothing any more, and its SendAck still names what is in front. Clause AWAY-4.
-    const { seat: sender } = ticket;
-    if (sender.session.phase === "leaving") {
-      const own = { kind: "committed", at, key: ticket.key, entry, own: true, visibleFrom } as const;
-      this.#deliver(sender, sender.place!, own, at);
-    }
+  }
+
+  /**
+   * In front of a SendAck, a repeat's too. A session that leaves is handed nothing any more, and its SendAcks are held to
+   * this all the same. Clauses PUSH-11, AWAY-4.
+   */
+  #nameWhatIsInFront(
+    at: Millis,
+    { seat, key }: Extract<Ticket, { of: "send" }>,
+    outcome: Exclude<SendOutcome, { kind: "refused" }>,
+  ): void {
+    if (!this.#isSeated(seat) && seat.session.phase !== "leaving") return;
+    const seq = outcome.kind === "known" ? outcome.seq : outcome.entry.seq;
+    this.#deliver(seat, seat.place!, { kind: "own", key, seq, visibleFrom: outcome.visibleFrom }, at);
   }
 
   /** Tells the members of a raised mark, and the user's own other devices of a read one. Clauses READ-2, READ-4. */

@@ -14,15 +14,16 @@ const settings = {
   nameOf: (key: string) => nameFor("ann", key),
 };
 
-const committed = (
-  seq: bigint,
-  of: { own?: boolean; key?: string; at?: number; visibleFrom?: bigint } = {},
-): DeliveryInput => ({
+const committed = (seq: bigint, of: { key?: string; at?: number } = {}): DeliveryInput => ({
   kind: "committed",
   at: of.at ?? 0,
   key: of.key ?? KEY,
   entry: kept(seq),
-  own: of.own ?? false,
+});
+const own = (seq: bigint, of: { key?: string; visibleFrom?: bigint } = {}): DeliveryInput => ({
+  kind: "own",
+  key: of.key ?? KEY,
+  seq,
   visibleFrom: of.visibleFrom ?? 1n,
 });
 const cursor = (value: bigint | null, key = KEY): DeliveryInput => ({ kind: "cursor", at: 0, key, cursor: value });
@@ -111,14 +112,7 @@ describe("the push rule", () => {
 
   test("PUSH-12: an entry of another device of the same user is pushed as any other", () => {
     const fixture = level(4n);
-    const effects = fixture.delivery.step({
-      kind: "committed",
-      at: 0,
-      key: KEY,
-      entry: kept(5n, "ann"),
-      own: false,
-      visibleFrom: 1n,
-    });
+    const effects = fixture.delivery.step({ kind: "committed", at: 0, key: KEY, entry: kept(5n, "ann") });
     expect(only(effects, "push").map(({ conversation }) => conversation)).toEqual([group("team")]);
   });
 });
@@ -148,7 +142,7 @@ describe("the window", () => {
   test("PUSH-9: notices and the slots of own sends do not need the window", () => {
     const fixture = level(0n, { window: 1 });
     fixture.step(committed(1n));
-    expect(fixture.step(committed(2n, { own: true }), committed(3n), FLUSH)).toEqual(["head 3"]);
+    expect(fixture.step(own(2n), committed(3n), FLUSH)).toEqual(["head 3"]);
     expect(fixture.delivery.unackedCount).toBe(1);
   });
 
@@ -161,7 +155,7 @@ describe("the window", () => {
   test("PUSH-19: a session remembers a bounded number of conversations, and forgets none with a push on its way", () => {
     const fixture = level(0n, { linesMax: 2 });
     expect(fixture.step(committed(1n))).toEqual(["push 1 of 1"]);
-    for (const key of ["ga", "gb", "gc"]) fixture.step(committed(1n, { key, own: true }), cursor(0n, key), FLUSH);
+    for (const key of ["ga", "gb", "gc"]) fixture.step(own(1n, { key }), cursor(0n, key), FLUSH);
     expect(fixture.step(committed(2n), FLUSH)).toEqual(["push 2 of 2"]);
     expect(fixture.step(committed(2n, { key: "ga" }))).toEqual(["askCursor"]);
   });
@@ -170,51 +164,69 @@ describe("the window", () => {
 describe("own sends", () => {
   test("PUSH-15: an own entry in front fills its slot, and the next one is pushed", () => {
     const fixture = level(4n);
-    expect(fixture.step(committed(5n, { own: true }), committed(6n))).toEqual(["push 1 of 6"]);
+    expect(fixture.step(own(5n), committed(6n))).toEqual(["push 1 of 6"]);
   });
 
   test("PUSH-11: what is below an own entry is named in front of its SendAck", () => {
     const fixture = new Fixture();
     fixture.step({ kind: "sending", key: KEY }, cursor(2n));
-    expect(fixture.step(committed(6n, { own: true }), FLUSH)).toEqual(["head 5"]);
+    expect(fixture.step(own(6n), FLUSH)).toEqual(["head 5"]);
   });
 
   test("PUSH-11: also when the notice was held back to be joined", () => {
     const fixture = level(0n, { window: 0 });
-    expect(fixture.step(committed(1n), committed(2n), committed(3n, { own: true }), FLUSH)).toEqual(["head 2"]);
+    expect(fixture.step(committed(1n), committed(2n), own(3n), FLUSH)).toEqual(["head 2"]);
   });
 
   test("PUSH-11: of what a late member cannot see nothing is said", () => {
     const fixture = new Delivery(settings);
     fixture.step(cursor(0n));
-    expect(fixture.step(committed(5n, { own: true, visibleFrom: 5n }))).toEqual([]);
+    expect(fixture.step(own(5n, { visibleFrom: 5n }))).toEqual([]);
   });
 
   test("PUSH-11: also while the cursor is not known", () => {
     const fixture = new Fixture();
-    expect(fixture.step({ kind: "sending", key: KEY }, committed(6n, { own: true }))).toEqual(["askCursor", "head 5"]);
+    expect(fixture.step({ kind: "sending", key: KEY }, own(6n))).toEqual(["askCursor", "head 5"]);
   });
 
   test("PUSH-11: what was pushed or named is not named again", () => {
     const fixture = level(0n);
-    expect(fixture.step(committed(1n), committed(2n, { own: true }), FLUSH)).toEqual(["push 1 of 1"]);
+    expect(fixture.step(committed(1n), own(2n), FLUSH)).toEqual(["push 1 of 1"]);
+  });
+
+  test("PUSH-11: what is below a repeat is named as well, once for several", () => {
+    const fixture = new Fixture();
+    fixture.step({ kind: "sending", key: KEY }, cursor(2n));
+    expect(fixture.step(own(6n), own(7n), own(6n), FLUSH)).toEqual(["head 5"]);
+    expect(fixture.step(own(4n), committed(9n), FLUSH)).toEqual(["head 9"]);
+  });
+
+  test("PUSH-13: a repeat in front fills its slot, and the cursor passes it", () => {
+    const fixture = new Fixture();
+    fixture.step({ kind: "sending", key: KEY }, cursor(2n));
+    expect(fixture.step(own(3n), own(3n), committed(4n), FLUSH)).toEqual(["push 1 of 4", "cursor 3"]);
+  });
+
+  test("PUSH-3: a repeat does not hide what was committed behind it while the cursor was not known", () => {
+    const fixture = new Fixture();
+    expect(fixture.step(committed(9n), own(6n), cursor(2n), FLUSH)).toEqual(["askCursor", "head 5", "head 9"]);
   });
 
   test("PUSH-13: an own entry above a hole does not count as handed", () => {
     const fixture = new Fixture();
-    fixture.step({ kind: "sending", key: KEY }, cursor(2n), committed(6n, { own: true }));
+    fixture.step({ kind: "sending", key: KEY }, cursor(2n), own(6n));
     expect(fixture.step(committed(7n), FLUSH)).toEqual(["head 7"]);
   });
 
   test("PUSH-13: an own entry that was committed before the cursor was known counts when it joins", () => {
     const fixture = new Fixture();
-    fixture.step({ kind: "sending", key: KEY }, committed(1n, { own: true }), cursor(0n));
+    fixture.step({ kind: "sending", key: KEY }, own(1n), cursor(0n));
     expect(fixture.step(committed(2n), FLUSH)).toEqual(["push 1 of 2", "cursor 1"]);
   });
 
   test("ACK-6: the cursor passes own entries that join to it", () => {
     const fixture = level(0n);
-    fixture.step(committed(1n), committed(2n, { own: true }), committed(3n, { own: true }));
+    fixture.step(committed(1n), own(2n), own(3n));
     expect(fixture.step(FLUSH)).toEqual([]);
     expect(fixture.step(ack(1), FLUSH)).toEqual(["cursor 3"]);
   });
@@ -319,6 +331,7 @@ describe("devices that do not keep up", () => {
 const happening = fc.oneof(
   { weight: 5, arbitrary: fc.constant("commit" as const) },
   { weight: 2, arbitrary: fc.constant("own" as const) },
+  { weight: 1, arbitrary: fc.constant("repeat" as const) },
   { weight: 2, arbitrary: fc.constant("ack" as const) },
   { weight: 2, arbitrary: fc.constant("page" as const) },
   { weight: 2, arbitrary: fc.constant("flush" as const) },
@@ -384,13 +397,15 @@ describe("whatever happens", () => {
           };
           for (const { what, size } of steps) {
             if (what === "commit") perform(committed(++head));
-            if (what === "own") {
+            if (what === "own" || what === "repeat") {
+              // The first two entries behind the cursor are an earlier session's, and come again.
+              const seq = what === "own" ? ++head : start + 1n + BigInt(size % 2);
               perform({ kind: "sending", key: KEY });
-              perform(committed(++head, { own: true }));
+              perform(own(seq));
               // Its SendAck follows: everything below must have been said by now.
-              expect(contiguous() >= head - 1n || told >= head - 1n).toBe(true);
-              has.add(head);
-              told = head > told ? head : told;
+              expect(contiguous() >= seq - 1n || told >= seq - 1n).toBe(true);
+              has.add(seq);
+              told = seq > told ? seq : told;
             }
             if (what === "ack" && acked < pushed.length) {
               acked = Math.min(pushed.length, acked + 1 + size);

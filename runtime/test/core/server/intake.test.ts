@@ -172,7 +172,7 @@ describe("SendAck", () => {
   });
 
   test("DEDUP-2: a repeat gets the first seq and time again, as a duplicate", () => {
-    expect(decided({ kind: "known", seq: 7n, serverTimeMs: 50n })).toEqual({
+    expect(decided({ kind: "known", seq: 7n, serverTimeMs: 50n, visibleFrom: 1n })).toEqual({
       ...ticket,
       outcome: { $case: "accepted", value: { seq: 7n, serverTimeMs: 50n, duplicate: true } },
     });
@@ -222,6 +222,7 @@ describe("the verdict on a send", () => {
   const facts = (patch: Partial<SendFacts> = {}): SendFacts => ({
     known: null,
     membership: "member",
+    visibleFrom: 1n,
     predecessorAccepted: true,
     ...patch,
   });
@@ -242,6 +243,7 @@ describe("the verdict on a send", () => {
       kind: "known",
       seq: 3n,
       serverTimeMs: 5n,
+      visibleFrom: 1n,
     });
   });
 
