@@ -328,16 +328,31 @@ const STORIES: Stories = {
       s.wait(1000);
       s.c(1, sendReq(1));
       s.s(1, refused(1, later({ retryAfterMs: 1000 })));
+      fence(s, 1);
       s.app("ann-1", { do: "stop" });
       s.app("ann-1", { do: "start" });
       s.session(2, "ann-1");
       s.c(2, sendReq(1));
+      s.s(2, refused(1, later({ retryAfterMs: 1000 })));
+      fence(s, 2);
+      s.note({ kind: "process", who: "ann-1", what: "killed", detail: "" });
+      s.session(3, "ann-1");
+      s.c(3, sendReq(1));
     },
     breaks: [
       broken("SEND-10", (s) => {
         s.session(1, "ann-1");
         s.c(1, sendReq(1));
         return [s.s(1, refused(1, later({ retryAfterMs: 1000 }))), (s.wait(500), s.c(1, sendReq(1)))];
+      }),
+      broken("SEND-10", (s) => {
+        s.session(1, "ann-1");
+        s.c(1, sendReq(1));
+        const refusal = s.s(1, refused(1, later({ retryAfterMs: 1000 })));
+        fence(s, 1);
+        s.note({ kind: "process", who: "server", what: "killed", detail: "" });
+        s.session(2, "ann-1");
+        return [refusal, s.c(2, sendReq(1))];
       }),
       broken("SEND-9", (s) => {
         s.session(1, "ann-1");

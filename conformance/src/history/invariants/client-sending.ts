@@ -164,6 +164,8 @@ const noRepeatAfterRefusal = invariant(
   },
 );
 
+const ENDS_PROCESS: ReadonlySet<string> = new Set(["killed", "stopped", "died"]);
+
 /** A fiftieth and five milliseconds are for the grain of clocks. */
 const repeatsWait = invariant(
   {
@@ -173,14 +175,15 @@ const repeatsWait = invariant(
     says: "A refused send is repeated neither before retry_after_ms nor before send_retry_ms_min have passed.",
   },
   (view, find) => {
-    // What a program has in mind ends with it: with a process, or where its application stops a device.
-    const ends = view.steps.flatMap((step): { readonly n: number; readonly device: string | null }[] => {
-      if (step.kind === "process" && step.event.what !== "started") return [{ n: step.event.n, device: null }];
+    // What a program has in mind ends with it: with its process, or where its application stops the device.
+    const ends = view.steps.flatMap((step): { readonly n: number; readonly device: string }[] => {
+      if (step.kind === "process" && ENDS_PROCESS.has(step.event.what))
+        return [{ n: step.event.n, device: step.event.who }];
       if (step.kind === "app" && step.message["do"] === "stop") return [{ n: step.event.n, device: step.event.device }];
       return [];
     });
     const hasEnded = (name: string, from: number, to: number) =>
-      ends.some(({ n, device }) => (device === null || device === name) && n > from && n < to);
+      ends.some(({ n, device }) => device === name && n > from && n < to);
     walkRepeats(
       view,
       (item) => refusedOf(item)["retry"] === "RETRY_CLASS_LATER",
