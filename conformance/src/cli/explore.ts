@@ -1,5 +1,5 @@
 /** `explore`: many lives of a pair, and what they come to. */
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import { setFlagsFromString } from "node:v8";
 import { Worker } from "node:worker_threads";
@@ -10,8 +10,9 @@ import { play } from "../explore/run.js";
 import { required } from "../explore/situations.js";
 import type { Share, Told } from "../explore/worker.js";
 import { count, duration } from "../report/text.js";
-import { EXIT, UsageError } from "./exit.js";
+import { EXIT } from "./exit.js";
 import { exploredOf, moduleOf, type PairFlags } from "./explored.js";
+import { checkReportFolder, unwritable } from "./report-folder.js";
 
 export interface ExploreFlags extends PairFlags {
   readonly budgetMs?: number;
@@ -104,7 +105,7 @@ async function reproduced(explored: Explored, { found }: Exploration, patience: 
 export async function explore(flags: ExploreFlags): Promise<number> {
   const { seed, runs, budgetMs, twiceEvery, patience, jobs, how } = flags;
   const file = moduleOf(flags);
-  checkFolder(flags.report);
+  checkReportFolder(flags.report);
   // What is called for the first time is compiled at once, if not well: many runs are over before it would be otherwise.
   if (file !== null) setFlagsFromString("--always-sparkplug");
   // Said before any thread begins: what is wrong with the pair.
@@ -142,6 +143,15 @@ export async function explore(flags: ExploreFlags): Promise<number> {
   const played = whole.runs + whole.twice;
   const unseen = missing(whole, explored.capabilities);
   const rates = explored.way === "processes" ? await reproduced(explored, whole, patience) : new Map<string, number>();
+  let unwritten: unknown = null;
+  const written = (write: () => string): string | null => {
+    try {
+      return write();
+    } catch (error) {
+      unwritten ??= unwritable(flags.report, error);
+      return null;
+    }
+  };
   const failures = [...whole.found].map(([check, { failure, scenario, history, seed: first, count: times }]) => ({
     check,
     clause: failure.clause,
@@ -150,7 +160,7 @@ export async function explore(flags: ExploreFlags): Promise<number> {
     decisions: scenario.decisions.length,
     expected: failure.expected,
     observed: failure.observed,
-    folder: writeFailure(flags.report, scenario, failure, history),
+    folder: written(() => writeFailure(flags.report, scenario, failure, history)),
     ...(rates.has(check) ? { reproduced: `${rates.get(check)}/${AGAIN}` } : {}),
   }));
   const round = (value: number) => Math.round(value * 10) / 10;
@@ -170,9 +180,15 @@ export async function explore(flags: ExploreFlags): Promise<number> {
     warnings: Object.fromEntries(whole.warnings),
     failures,
   };
-  writeFileSync(join(flags.report, "explore.json"), `${JSON.stringify(summary, null, 2)}\n`);
+  written(() => {
+    const path = join(flags.report, "explore.json");
+    writeFileSync(path, `${JSON.stringify(summary, null, 2)}\n`);
+    return path;
+  });
   if (flags.json) console.log(JSON.stringify(summary));
   else console.log(textOf(summary, unseen, how));
+  // What it came to is said even where it cannot be written.
+  if (unwritten !== null) throw unwritten;
   if (abort.signal.aborted) return EXIT.interrupted;
   if (failures.length > 0 || whole.unsteady.length > 0) return EXIT.doesNotConform;
   return unseen.length > 0 ? EXIT.inconclusive : EXIT.conforms;
@@ -197,7 +213,8 @@ function textOf(
       readonly decisions: number;
       readonly expected: string;
       readonly observed: string;
-      readonly folder: string;
+      /** Null where it could not be written. */
+      readonly folder: string | null;
       readonly reproduced?: string;
     }[];
   },
@@ -212,7 +229,7 @@ function textOf(
       `FAIL  ${check}${clause === "" ? "" : ` (${clause})`}: ${count(more.runs, "run")}, first seed ${more.seed}, ${count(more.decisions, "decision")}${again}`,
       ...(expected === "" ? [] : [`  expected  ${expected}`]),
       `  observed  ${observed}`,
-      `  shrink    npx imwire-conformance shrink ${relative(process.cwd(), folder)}${how}`,
+      `  shrink    npx imwire-conformance shrink ${folder === null ? `--seed ${more.seed}` : relative(process.cwd(), folder)}${how}`,
       "",
     );
   }
@@ -239,17 +256,4 @@ function textOf(
     );
   } else lines.push("nothing was broken, and everything was seen that has to be");
   return lines.join("\n");
-}
-
-/** Explorations take minutes: that their report has no place is said before. */
-function checkFolder(folder: string): void {
-  try {
-    mkdirSync(folder, { recursive: true });
-    const file = join(folder, ".written");
-    writeFileSync(file, "");
-    rmSync(file);
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    throw new UsageError(`the report cannot be written to ${folder} (${code}). Give another folder with --report`);
-  }
 }

@@ -1,18 +1,10 @@
 /** Writes a starter folder: a client or server that runs at once, is red, and the guide that turns it green. */
-import {
-  copyFileSync,
-  cpSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  statSync,
-  writeFileSync,
-} from "node:fs";
+import { copyFileSync, cpSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { packageRoot, protocolFile } from "../package-files.js";
 import { UsageError } from "./exit.js";
+import { makeFolder } from "./report-folder.js";
 
 export const ROLES = ["client", "server"] as const;
 export type Role = (typeof ROLES)[number];
@@ -93,7 +85,7 @@ export function initialized(role: Role, { lang, dir = `imwire-${role}` }: InitFl
     throw new UsageError(`${dir} is there and is not an empty folder: name another one with --dir`);
   }
   try {
-    mkdirSync(folder, { recursive: true });
+    makeFolder(folder);
     cpSync(templates(role, lang), folder, { recursive: true });
     const manifest = join(folder, "package.json");
     if (existsSync(manifest)) {

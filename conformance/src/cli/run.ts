@@ -18,6 +18,7 @@ import { judged, type JudgeOptions, planned, planOf, type Subjects } from "../ru
 import type { Suite } from "../run/suite.js";
 import { exitOf } from "../run/tally.js";
 import { EXIT, UsageError, worstExit } from "./exit.js";
+import { checkReportFolder, unwritable } from "./report-folder.js";
 
 /** What the flags of a command say: how a run is to be, and what is to become of it. */
 export interface RunFlags extends Omit<JudgeOptions, "patienceMs" | "clock"> {
@@ -114,7 +115,9 @@ export async function run(
   if (baseline) checkReasons(baseline.entries, baseline.file);
   // A call that cannot be carried out leaves no folder.
   planned(suite, subjects.kind, optionsOf(flags));
-  checkFolder(flags.report);
+  checkReportFolder(flags.report);
+  // Rounds of a run before.
+  rmSync(join(flags.report, "rounds"), { recursive: true, force: true });
   const abort = new AbortController();
   let progress: Progress | null = null;
   let isInterrupted = false;
@@ -189,29 +192,6 @@ export async function run(
     process.off("SIGINT", interrupt);
   }
 }
-
-/** Runs take minutes: that their report has no place is said before. */
-function checkFolder(folder: string): void {
-  try {
-    mkdirSync(folder, { recursive: true });
-    const file = join(folder, ".written");
-    writeFileSync(file, "");
-    rmSync(file);
-    // Rounds of a run before.
-    rmSync(join(folder, "rounds"), { recursive: true, force: true });
-  } catch (error) {
-    throw unwritable(folder, error);
-  }
-}
-
-const unwritable = (folder: string, error: unknown): unknown => {
-  const { code } = error as NodeJS.ErrnoException;
-  if (code === undefined) return error;
-  const why = { EEXIST: "a file is in its place", ENOTDIR: "a file is in its place", ENOSPC: "the disk is full" }[code];
-  return new UsageError(
-    `the report cannot be written to ${folder}: ${why === undefined ? code : `${why} (${code})`}. Give another folder with --report`,
-  );
-};
 
 function writeReport(flags: RunFlags, result: Result, histories: Histories, suite: Suite): void {
   const { report: folder, docsUrl } = flags;

@@ -10,6 +10,7 @@ import { count } from "../report/text.js";
 import { loadSuite } from "../run/suite.js";
 import { EXIT, UsageError } from "./exit.js";
 import { exploredOf, type PairFlags } from "./explored.js";
+import { checkReportFolder, unwritable } from "./report-folder.js";
 
 export interface ShrinkFlags extends PairFlags {
   readonly seed?: number;
@@ -48,6 +49,7 @@ export async function runShrink(path: string | undefined, flags: ShrinkFlags): P
   if (from.note !== null && from.note.check !== failure.check) {
     console.error(`it broke ${from.note.check} when it was found, and breaks ${failure.check} now: that is shrunk`);
   }
+  checkReportFolder(from.folder);
   const isShown = !flags.quiet && process.stderr.isTTY;
   const shrunk = await shrink(explored, from.scenario, failure, {
     budgetMs: flags.budgetMs,
@@ -67,9 +69,14 @@ export async function runShrink(path: string | undefined, flags: ShrinkFlags): P
     );
     if (other?.check === failure.check) others++;
   }
-  const file = writeMinimal(from.folder, shrunk.scenario, shrunk.failure);
+  let file: string | null = null;
+  let unwritten: unknown = null;
+  try {
+    file = writeMinimal(from.folder, shrunk.scenario, shrunk.failure);
+  } catch (error) {
+    unwritten = unwritable(from.folder, error);
+  }
   const { decisions } = shrunk.scenario;
-  const shown = relative(process.cwd(), file);
   if (flags.json) {
     const { check, clause, observed } = shrunk.failure;
     const { runs, isMinimal } = shrunk;
@@ -86,18 +93,19 @@ export async function runShrink(path: string | undefined, flags: ShrinkFlags): P
         otherSeeds: `${others}/${OTHER_SEEDS}`,
       }),
     );
-    return EXIT.doesNotConform;
+  } else {
+    const shown = file === null ? null : relative(process.cwd(), file);
+    console.log(
+      [
+        `${shrunk.failure.check}${shrunk.failure.clause === "" ? "" : ` (${shrunk.failure.clause})`}: ${shrunk.failure.observed}`,
+        ...decisions.map((step, i) => `${String(i + 1).padStart(4)}  ${JSON.stringify(step)}`),
+        `${from.scenario.decisions.length} decisions became ${decisions.length} in ${count(shrunk.runs, "run")}${shrunk.isMinimal ? ", and none of them can go" : "; the budget ended it: --budget gives more"}`,
+        `broken with ${others} of ${OTHER_SEEDS} other seeds`,
+        ...(shown === null ? [] : [shown, `keep it: npx imwire-conformance promote ${shown} --as p-explore-001`]),
+      ].join("\n"),
+    );
   }
-  console.log(
-    [
-      `${shrunk.failure.check}${shrunk.failure.clause === "" ? "" : ` (${shrunk.failure.clause})`}: ${shrunk.failure.observed}`,
-      ...decisions.map((step, i) => `${String(i + 1).padStart(4)}  ${JSON.stringify(step)}`),
-      `${from.scenario.decisions.length} decisions became ${decisions.length} in ${count(shrunk.runs, "run")}${shrunk.isMinimal ? ", and none of them can go" : "; the budget ended it: --budget gives more"}`,
-      `broken with ${others} of ${OTHER_SEEDS} other seeds`,
-      shown,
-      `keep it: npx imwire-conformance promote ${shown} --as p-explore-001`,
-    ].join("\n"),
-  );
+  if (unwritten !== null) throw unwritten;
   return EXIT.doesNotConform;
 }
 

@@ -58,6 +58,8 @@ const CALLS: readonly [words: string[], code: number, says: RegExp][] = [
     2,
     /cannot be written to in-the-way: a file is in its place .*--report/,
   ],
+  [["explore", "--runs", "1", "--report", "in-the-way"], 2, /cannot be written to in-the-way: a file is in its place/],
+  [["explore", "--runs", "1", "--report", "/proc/none/here"], 2, /cannot be written to \/proc\/none\/here: ENOENT/],
   [["server", ...NOBODY, "--only", "s-conn-024"], 4, /Nothing listens at ws:\/\/127\.0\.0\.1:9: start the server/],
   [["server", "--cmd", "nobody {port} {accounts}", "--only", "s-conn-024"], 4, /could not be run: nobody .*not found/],
   [["server", "--cmd", "nobody", "--only", "s-conn-024"], 2, /no placeholder/],
@@ -82,6 +84,15 @@ test.concurrent.each(CALLS)("%j ends with %i", { timeout: 120_000 }, async (word
   expect(`${ended.err}${ended.out}`).toMatch(says);
   expect(ended.err).not.toContain("a fault of the suite");
   expect(ended.code).toBe(code);
+});
+
+test("where the disk is full the verdict of an exploration is said all the same", { timeout: 60_000 }, async () => {
+  const ended = await imwire(["explore", "--runs", "300", "--seed", "1", "--quiet"], {
+    shell: "trap '' XFSZ; ulimit -f 0",
+  });
+  expect(ended.out).toMatch(/^300 runs from seed 1 /m);
+  expect(ended.err).toMatch(/the report cannot be written to reports\/explore: EFBIG\. Give another folder/);
+  expect(ended.code).toBe(2);
 });
 
 test("a filter is good in either case of letters", { timeout: 60_000 }, async () => {
