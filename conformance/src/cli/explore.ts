@@ -12,7 +12,7 @@ import type { Share, Told } from "../explore/worker.js";
 import { count, duration } from "../report/text.js";
 import { EXIT } from "./exit.js";
 import { exploredOf, moduleOf, type PairFlags } from "./explored.js";
-import { checkReportFolder, unwritable } from "./report-folder.js";
+import { checkReportFolder, ReportWriter } from "./report-folder.js";
 
 export interface ExploreFlags extends PairFlags {
   readonly budgetMs?: number;
@@ -143,15 +143,7 @@ export async function explore(flags: ExploreFlags): Promise<number> {
   const played = whole.runs + whole.twice;
   const unseen = missing(whole, explored.capabilities);
   const rates = explored.way === "processes" ? await reproduced(explored, whole, patience) : new Map<string, number>();
-  let unwritten: unknown = null;
-  const written = (write: () => string): string | null => {
-    try {
-      return write();
-    } catch (error) {
-      unwritten ??= unwritable(flags.report, error);
-      return null;
-    }
-  };
+  const writer = new ReportWriter(flags.report);
   const failures = [...whole.found].map(([check, { failure, scenario, history, seed: first, count: times }]) => ({
     check,
     clause: failure.clause,
@@ -160,7 +152,7 @@ export async function explore(flags: ExploreFlags): Promise<number> {
     decisions: scenario.decisions.length,
     expected: failure.expected,
     observed: failure.observed,
-    folder: written(() => writeFailure(flags.report, scenario, failure, history)),
+    folder: writer.write(() => writeFailure(flags.report, scenario, failure, history)),
     ...(rates.has(check) ? { reproduced: `${rates.get(check)}/${AGAIN}` } : {}),
   }));
   const round = (value: number) => Math.round(value * 10) / 10;
@@ -180,15 +172,11 @@ export async function explore(flags: ExploreFlags): Promise<number> {
     warnings: Object.fromEntries(whole.warnings),
     failures,
   };
-  written(() => {
-    const path = join(flags.report, "explore.json");
-    writeFileSync(path, `${JSON.stringify(summary, null, 2)}\n`);
-    return path;
-  });
+  writer.write(() => writeFileSync(join(flags.report, "explore.json"), `${JSON.stringify(summary, null, 2)}\n`));
   if (flags.json) console.log(JSON.stringify(summary));
   else console.log(textOf(summary, unseen, how));
   // What it came to is said even where it cannot be written.
-  if (unwritten !== null) throw unwritten;
+  writer.end();
   if (abort.signal.aborted) return EXIT.interrupted;
   if (failures.length > 0 || whole.unsteady.length > 0) return EXIT.doesNotConform;
   return unseen.length > 0 ? EXIT.inconclusive : EXIT.conforms;

@@ -20,13 +20,18 @@ export function makeFolder(folder: string): void {
   }
 }
 
-/** Makes the folder and writes to it. @throws UsageError when that cannot be. */
-export function checkReportFolder(folder: string): void {
+/**
+ * Makes the folder, writes to it, and takes away what an earlier call has left there under these names.
+ *
+ * @throws UsageError when that cannot be.
+ */
+export function checkReportFolder(folder: string, left: readonly string[] = []): void {
   try {
     makeFolder(folder);
     const file = join(folder, ".written");
     writeFileSync(file, "");
     rmSync(file);
+    for (const name of left) rmSync(join(folder, name), { recursive: true, force: true });
   } catch (error) {
     throw unwritable(folder, error);
   }
@@ -41,3 +46,29 @@ export const unwritable = (folder: string, error: unknown): unknown => {
     `the report cannot be written to ${folder}: ${why === undefined ? code : `${why} (${code})`}. Give another folder with --report`,
   );
 };
+
+/** Writes to a report, and keeps the first error until the verdict has been said. */
+export class ReportWriter {
+  #error: unknown = null;
+
+  constructor(readonly folder: string) {}
+
+  get hasFailed(): boolean {
+    return this.#error !== null;
+  }
+
+  /** What `write` gives; null where it could not write. */
+  write<T>(write: () => T): T | null {
+    try {
+      return write();
+    } catch (error) {
+      this.#error ??= unwritable(this.folder, error);
+      return null;
+    }
+  }
+
+  /** @throws what went wrong first. */
+  end(): void {
+    if (this.#error !== null) throw this.#error;
+  }
+}

@@ -1,6 +1,6 @@
 /** Plays the cases of one kind against an implementation and reports. */
 import { randomBytes } from "node:crypto";
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import { badge } from "../report/badge.js";
 import { writeBundle } from "../report/bundle.js";
@@ -18,7 +18,7 @@ import { judged, type JudgeOptions, planned, planOf, type Subjects } from "../ru
 import type { Suite } from "../run/suite.js";
 import { exitOf } from "../run/tally.js";
 import { EXIT, UsageError, worstExit } from "./exit.js";
-import { checkReportFolder, unwritable } from "./report-folder.js";
+import { checkReportFolder, ReportWriter, unwritable } from "./report-folder.js";
 
 /** What the flags of a command say: how a run is to be, and what is to become of it. */
 export interface RunFlags extends Omit<JudgeOptions, "patienceMs" | "clock"> {
@@ -115,9 +115,7 @@ export async function run(
   if (baseline) checkReasons(baseline.entries, baseline.file);
   // A call that cannot be carried out leaves no folder.
   planned(suite, subjects.kind, optionsOf(flags));
-  checkReportFolder(flags.report);
-  // Rounds of a run before.
-  rmSync(join(flags.report, "rounds"), { recursive: true, force: true });
+  checkReportFolder(flags.report, ["rounds"]);
   const abort = new AbortController();
   let progress: Progress | null = null;
   let isInterrupted = false;
@@ -154,14 +152,7 @@ export async function run(
   };
 
   const rounds = new Rounds();
-  let unwritten: unknown = null;
-  const written = (write: () => void) => {
-    try {
-      write();
-    } catch (error) {
-      unwritten ??= error;
-    }
-  };
+  const writer = new ReportWriter(flags.report);
   process.on("SIGINT", interrupt);
   try {
     let [worst, told] = [await play(1), 1];
@@ -174,15 +165,15 @@ export async function run(
       const isWorst = isWorse(round.result, worst.result);
       const [left, at] = isWorst ? [worst, told] : [round, n];
       if (isWorst) [worst, told] = [round, n];
-      if (left.result.verdict !== "conforms") written(() => writeRound(flags.report, at, left));
+      if (left.result.verdict !== "conforms") writer.write(() => writeRound(flags.report, at, left));
     }
     const repeat = times === 1 ? undefined : rounds.repeat(told);
     const { histories } = worst;
     const result: Result = repeat === undefined ? worst.result : { ...worst.result, repeat };
-    written(() => writeReport(flags, result, histories, suite));
+    writer.write(() => writeReport(flags, result, histories, suite));
     // What it came to is said even where it cannot be written.
-    if (!isQuietAtEnd) print(result, histories, suite, flags, unwritten === null);
-    if (unwritten !== null) throw unwritten;
+    if (!isQuietAtEnd) print(result, histories, suite, flags, !writer.hasFailed);
+    writer.end();
     if (isInterrupted) exits.push(EXIT.interrupted);
     // What ended early is not good, and a word that is another one each time is none.
     const isCutShort = abort.signal.aborted && worstExit(exits) === EXIT.conforms;
@@ -195,16 +186,12 @@ export async function run(
 
 function writeReport(flags: RunFlags, result: Result, histories: Histories, suite: Suite): void {
   const { report: folder, docsUrl } = flags;
-  try {
-    writeResult(folder, result, histories);
-    writeFileSync(join(folder, "index.html"), html(result, histories, suite.clauses, docsUrl));
-    writeFileSync(join(folder, "junit.xml"), junit(result, histories, suite.clauses));
-    writeFileSync(join(folder, "matrix.md"), matrix(result, suite.clauses, docsUrl));
-    writeFileSync(join(folder, "badge.json"), `${JSON.stringify(badge(result))}\n`);
-    writeBundle(join(folder, "bundle.json.gz"), result, histories);
-  } catch (error) {
-    throw unwritable(folder, error);
-  }
+  writeResult(folder, result, histories);
+  writeFileSync(join(folder, "index.html"), html(result, histories, suite.clauses, docsUrl));
+  writeFileSync(join(folder, "junit.xml"), junit(result, histories, suite.clauses));
+  writeFileSync(join(folder, "matrix.md"), matrix(result, suite.clauses, docsUrl));
+  writeFileSync(join(folder, "badge.json"), `${JSON.stringify(badge(result))}\n`);
+  writeBundle(join(folder, "bundle.json.gz"), result, histories);
 }
 
 /** A round that is not told of in full: at once, since nobody keeps the histories of many rounds. */

@@ -10,7 +10,7 @@ import { count } from "../report/text.js";
 import { loadSuite } from "../run/suite.js";
 import { EXIT, UsageError } from "./exit.js";
 import { exploredOf, type PairFlags } from "./explored.js";
-import { checkReportFolder, unwritable } from "./report-folder.js";
+import { checkReportFolder, ReportWriter } from "./report-folder.js";
 
 export interface ShrinkFlags extends PairFlags {
   readonly seed?: number;
@@ -69,13 +69,8 @@ export async function runShrink(path: string | undefined, flags: ShrinkFlags): P
     );
     if (other?.check === failure.check) others++;
   }
-  let file: string | null = null;
-  let unwritten: unknown = null;
-  try {
-    file = writeMinimal(from.folder, shrunk.scenario, shrunk.failure);
-  } catch (error) {
-    unwritten = unwritable(from.folder, error);
-  }
+  const writer = new ReportWriter(from.folder);
+  const file = writer.write(() => writeMinimal(from.folder, shrunk.scenario, shrunk.failure));
   const { decisions } = shrunk.scenario;
   if (flags.json) {
     const { check, clause, observed } = shrunk.failure;
@@ -105,7 +100,7 @@ export async function runShrink(path: string | undefined, flags: ShrinkFlags): P
       ].join("\n"),
     );
   }
-  if (unwritten !== null) throw unwritten;
+  writer.end();
   return EXIT.doesNotConform;
 }
 

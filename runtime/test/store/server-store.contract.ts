@@ -352,7 +352,9 @@ export function serverStoreContract(name: string, open: () => Promise<OpenedStor
       const { lines, floor } = await store.page(CHAT, "bob", 0n);
       expect(lines).toEqual(["1 alice tombstone 1", "2 alice tombstone 1", "3 alice message 3"]);
       expect(floor).toBe(1n);
-      expect(await store.do(send(CHAT, "alice", 1))).toMatchObject([{ kind: "known", seq: 1n, serverTimeMs: 1001n }]);
+      expect(await store.do(send(CHAT, "alice", 1))).toEqual([
+        { kind: "known", seq: 1n, serverTimeMs: 1001n, visibleFrom: 1n },
+      ]);
       const other = send(CHAT, "alice", 1, { contentType: "text/plai", body: new TextEncoder().encode("nmessage 1") });
       expect(await store.do(other)).toEqual([refused(ErrorCode.ERROR_CODE_ID_CONFLICT)]);
       expect((await store.do(send(CHAT, "alice", 4, { predecessor: id(1) })))[0]!.kind).toBe("appended");
